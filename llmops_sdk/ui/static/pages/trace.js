@@ -77,7 +77,7 @@ function SpanFacts({ detail, traceId, row }) {
   const call = detail.call;
   const others = call && Object.fromEntries(Object.entries(call).filter(([name, value]) => !CALL.includes(name) && has(value) && value !== 0));
   return html`
-    ${(message || row.error_type) && html`<div class="failure" role="group" aria-label="Error"><strong>${visible(row.error_type ?? "Error")}</strong><div class="failure-text"><${Text} value=${message ?? ""} source=${{ trace: traceId, span: row.span_id, field: "status_message" }} rendered=${false} /></div></div>`}
+    ${(message || row.error_type) && html`<div class="failure" role="group" aria-label="Error"><strong>${visible(cut(row.error_type ?? "Error", 200))}</strong><div class="failure-text"><${Text} value=${message ?? ""} source=${{ trace: traceId, span: row.span_id, field: "status_message" }} rendered=${false} /></div></div>`}
     <${Facts} facts=${factsOfSpan(row, call)} />
     ${LISTS.map(([name, title]) => html`<${Records} title=${title} records=${detail[name]} />`)}
     <${More} title="Call" value=${others} source=${{ trace: traceId, span: row.span_id }} />`;
@@ -98,7 +98,7 @@ function SpanPanel({ traceId, row, server, onClose }) {
   const replay = server.replay && (row.kind === "llm" || row.model);
   return html`<section class="panel" aria-label="The selected span">
     <header class="panel-head">
-      <div><h2>${visible(row.name)}</h2><p class="muted"><${Status} status=${row.status} error=${row.error_type} /> · ${visible(row.kind ?? "span")} · <span class="id" title=${visible(row.span_id)}>${visible(shortId(row.span_id))}</span> <${CopyButton} text=${row.span_id} label="Copy span id" small=${true} /></p></div>
+      <div><h2>${visible(cut(String(row.name), 120))}</h2><p class="muted"><${Status} status=${row.status} error=${row.error_type} /> · ${visible(row.kind ?? "span")} · <span class="id" title=${visible(row.span_id)}>${visible(shortId(row.span_id))}</span> <${CopyButton} text=${row.span_id} label="Copy span id" small=${true} /></p></div>
       <div class="actions">${replay && html`<a class="button" href=${href(`/replay/${encodeURIComponent(traceId)}/${encodeURIComponent(row.span_id)}`)}>Replay</a>`}
         <button type="button" class="close" onClick=${onClose} aria-label="Close the span">×</button></div>
     </header>
@@ -131,7 +131,7 @@ export default function Trace({ route, server }) {
   const traceId = route.parts[1] ?? "";
   const loaded = useApi(`trace/${encodeURIComponent(traceId)}`, "");
   const { data } = loaded;
-  const prepared = useMemo(() => prepare(data?.spans ?? []), [data]);
+  const prepared = useMemo(() => prepare(data?.spans), [data]);
   const show = route.query.get("show") ?? "all";
   const text = route.query.get("find") ?? "";
   const keep = useMemo(() => keepers(show, text), [show, text]);

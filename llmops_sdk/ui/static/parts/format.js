@@ -48,7 +48,8 @@ export function time(value) {
 
 export const utc = (value) => (value ? `${String(value).replace("T", " ").replace("Z", "")} UTC` : undefined);
 export const shortId = (id) => (id && id.length > 14 ? id.slice(0, 8) : (id ?? NONE));
-export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+/** Cut a text; half a surrogate pair is left out too. */
+export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…` : text);
 
 /** The format of each kind of value, and whether it is a number, which stands on the right. */
 const FORMATS = { usd, seconds, ms: (value) => seconds(value / 1000), share, tokens: count, count, number };

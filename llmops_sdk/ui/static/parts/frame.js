@@ -2,12 +2,13 @@
 import { classes, html, useEffect } from "./html.js";
 import { CopyButton } from "./copy.js";
 import { visible } from "./escape.js";
+import { cut } from "./format.js";
 
 /** The heading of a page and what stands beside it. */
 export function Heading({ title, subtitle, children }) {
-  useEffect(() => { document.title = `${visible(title)} · llmops`; }, [title]);
+  useEffect(() => { document.title = `${visible(cut(title, 120))} · llmops`; }, [title]);
   return html`<header class="heading-bar">
-    <div class="titles"><h1>${visible(title)}</h1>${subtitle && html`<p class="muted">${subtitle}</p>`}</div>
+    <div class="titles"><h1 title=${title.length > 120 ? visible(title.slice(0, 2000)) : undefined}>${visible(cut(title, 120))}</h1>${subtitle && html`<p class="muted">${subtitle}</p>`}</div>
     <div class="actions">${children}</div>
   </header>`;
 }
@@ -55,7 +56,7 @@ export function Loading({ rows = 8, label = "Loading" }) {
 export const Status = ({ status, error }) => {
   const bad = status === "error";
   return html`<span class=${classes("status", bad ? "bad" : status === "ok" ? "good" : "muted")}>
-    <span class="dot" aria-hidden="true"></span>${visible(bad && error ? error : (status ?? "unset"))}</span>`;
+    <span class="dot" aria-hidden="true"></span><span class="line" title=${bad && error ? visible(error) : undefined}>${visible(bad && error ? cut(error, 80) : (status ?? "unset"))}</span></span>`;
 };
 
 export const Badge = ({ kind, title, children }) => html`<span class=${classes("badge", kind)} title=${title}>${children}</span>`;

@@ -8,21 +8,26 @@ const ROW = 28;
 const OVERSCAN = 12;
 const MINIMAP = 56;
 
+/** Spans come as records, or as columns and rows, which are a third of the size. */
+function records(spans) {
+  if (Array.isArray(spans) || !spans?.rows) return spans ?? [];
+  return spans.rows.map((row) => Object.fromEntries(spans.columns.map((name, at) => [name, row[at]])));
+}
+
 /** Times relative to the first start, in milliseconds; start_ns is text because it is larger than a JSON number. */
 export function prepare(spans) {
-  let first = null;
-  for (const span of spans) {
-    const start = BigInt(span.start_ns ?? 0);
-    if (first === null || start < first) first = start;
-  }
+  const rows = records(spans);
+  const starts = rows.map((span) => (span.offset_ns === undefined ? BigInt(span.start_ns ?? 0) : BigInt(span.offset_ns ?? 0)));
+  const first = starts.reduce((least, one) => (one < least ? one : least), starts[0] ?? 0n);
   let end = 0;
-  const rows = spans.map((span, index) => {
-    const at = Number(BigInt(span.start_ns ?? 0) - (first ?? 0n)) / 1e6;
-    const lasts = Math.max(0, Number(span.duration_ns ?? 0) / 1e6);
-    end = Math.max(end, at + lasts);
-    return { ...span, index, at, lasts, depth: span.depth ?? 0 };
+  rows.forEach((span, index) => {
+    span.index = index;
+    span.at = Number(starts[index] - first) / 1e6;
+    span.lasts = Math.max(0, Number(span.duration_ns ?? 0) / 1e6);
+    span.depth ??= 0;
+    span.parent = rows[index + 1]?.depth > span.depth;
+    end = Math.max(end, span.at + span.lasts);
   });
-  for (let index = 0; index < rows.length; index += 1) rows[index].parent = rows[index + 1]?.depth > rows[index].depth;
   return { rows, end: end || 1 };
 }
 
@@ -80,27 +85,25 @@ function SpanRow({ row, top, scale, selected, closed, simulated, onSelect, onTog
   </div>`;
 }
 
-function drawMinimap(canvas, rows, scale, view) {
+function drawMinimap(canvas, rows, scale) {
   const width = canvas.clientWidth;
   const ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(MINIMAP * ratio);
   const pen = canvas.getContext("2d");
   const css = getComputedStyle(document.documentElement);
-  const colour = (name) => css.getPropertyValue(name).trim();
   pen.scale(ratio, ratio);
   const height = Math.max(1, Math.min(4, MINIMAP / Math.max(1, rows.length)));
-  for (const [name, wanted] of [["--bar", (row) => row.status !== "error"], ["--bad", (row) => row.status === "error"]]) {
-    pen.fillStyle = colour(name);
-    rows.forEach((row, at) => {
-      if (wanted(row)) pen.fillRect((row.at / scale) * width, (at / rows.length) * MINIMAP, Math.max(1, (row.lasts / scale) * width), height);
-    });
+  for (const [name, failed] of [["--bar", false], ["--bad", true]]) {
+    pen.fillStyle = css.getPropertyValue(name).trim();
+    for (let at = 0; at < rows.length; at += 1) {
+      const row = rows[at];
+      if ((row.status === "error") === failed) pen.fillRect((row.at / scale) * width, (at / rows.length) * MINIMAP, Math.max(1, (row.lasts / scale) * width), height);
+    }
   }
-  pen.strokeStyle = colour("--accent");
-  pen.lineWidth = 1.5;
-  pen.strokeRect(0.75, Math.min(view[0], MINIMAP - 6) + 0.75, width - 1.5, Math.max(5, view[1]));
 }
 
+// The canvas is drawn when the rows change. What is in view is an element over it, so that scrolling draws nothing.
 function Minimap({ rows, scale, top, height, onJump }) {
   const canvas = useRef(null);
   const theme = useTheme();
@@ -111,15 +114,17 @@ function Minimap({ rows, scale, top, height, onJump }) {
     return () => observer.disconnect();
   }, []);
   const whole = Math.max(1, rows.length * ROW);
-  const view = [(top / whole) * MINIMAP, Math.min(1, height / whole) * MINIMAP - 1.5];
-  useEffect(() => { if (width) drawMinimap(canvas.current, rows, scale, view); }, [rows, scale, Math.round(view[0]), Math.round(view[1]), width, theme]);
+  useEffect(() => { if (width) drawMinimap(canvas.current, rows, scale); }, [rows, scale, width, theme]);
   const jump = (event) => {
     if (event.buttons !== 1) return;
     const box = canvas.current.getBoundingClientRect();
     onJump(((event.clientY - box.top) / box.height) * whole - height / 2);
   };
-  return html`<canvas class="minimap" ref=${canvas} role="img" aria-label=${`All ${rows.length} spans, small. The keys Home, End, Page Up and Page Down move in the list below.`}
-    onPointerDown=${jump} onPointerMove=${jump}></canvas>`;
+  const tall = Math.max(5, Math.min(1, height / whole) * MINIMAP);
+  const from = Math.min((top / whole) * MINIMAP, MINIMAP - tall);
+  return html`<div class="minimap" onPointerDown=${jump} onPointerMove=${jump}>
+    <canvas ref=${canvas} role="img" aria-label=${`All ${rows.length} spans, small. The keys Home, End, Page Up and Page Down move in the list below.`}></canvas>
+    <div class="window" style=${{ top: `${from}px`, height: `${tall}px` }}></div></div>`;
 }
 
 /** The time axis: marks at a quarter each. */
@@ -133,7 +138,7 @@ export function Waterfall({ prepared, simulated, selected, onSelect, keep }) {
   const [closed, setClosed] = useState(new Set());
   const [view, setView] = useState({ top: 0, height: 600 });
   const listed = useMemo(() => withoutClosed(rows, closed, keep), [rows, closed, keep]);
-  const at = Math.max(0, listed.findIndex((row) => row.span_id === selected));
+  const at = useMemo(() => Math.max(0, listed.findIndex((row) => row.span_id === selected)), [listed, selected]);
   const frame = useRef(0);
 
   useEffect(() => {
