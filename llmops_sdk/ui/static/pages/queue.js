@@ -5,7 +5,7 @@ import { Content, Conversation } from "../parts/conversation.js";
 import { visible } from "../parts/escape.js";
 import { FilterBar, filtersOf } from "../parts/filters.js";
 import { count, shortId, time, utc } from "../parts/format.js";
-import { Empty, Failure, Heading, Loading, Notes, Source, useKeys } from "../parts/frame.js";
+import { Empty, Failure, Heading, Input, Loading, Notes, Source, useKeys } from "../parts/frame.js";
 import { href, setQuery } from "../parts/router.js";
 import { Scores, sendScore, undoScore } from "../parts/score.js";
 
@@ -84,7 +84,7 @@ export default function Queue({ route, server }) {
   return html`
     <${Heading} title="Annotate" subtitle="A key scores an item and shows the next one." />
     <${FilterBar}>
-      <label class="field"><span>Score name</span><input type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ score_name: event.target.value.trim() || null })} /></label>
+      <label class="field"><span>Score name</span><${Input} type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ score_name: event.target.value.trim() || null })} /></label>
       <label class="field"><span>Items</span><select value=${route.query.get("target") ?? ""} onChange=${(event) => setQuery({ target: event.target.value })}>
         <option value="">Traces</option><option value="span">Model calls</option><option value="session">Sessions</option></select></label>
     <//>

@@ -5,7 +5,7 @@ import { Content, Conversation } from "../parts/conversation.js";
 import { wordDiff } from "../parts/diff.js";
 import { visible } from "../parts/escape.js";
 import { count, shortId, usd } from "../parts/format.js";
-import { Empty, Failure, Heading, Loading, Notes, Source } from "../parts/frame.js";
+import { Empty, Failure, Heading, Input, Loading, Notes, Source } from "../parts/frame.js";
 import { href, setQuery } from "../parts/router.js";
 import { Facts } from "../parts/table.js";
 
@@ -63,10 +63,10 @@ export default function Replay({ route }) {
       <${Facts} facts=${[{ label: "Model", value: original.model ?? null, kind: "text" }, { label: "Cost then", value: original.cost_usd ?? null, kind: "usd" }, { label: "Input tokens, estimated", value: data.estimate?.input_tokens ?? null, kind: "tokens" }, { label: "Limit", value: data.max_cost_usd ?? null, kind: "usd" }]} />
       ${data.enabled === false ? html`<${Empty} title="Replay is off."><p>It calls a real model. Turn it on in <code>llmops.toml</code>: <code>[ui] replay = true</code>, and start <code>llmops ui</code> again.</p><//>` : html`
       <form class="filter-row filters" onSubmit=${send} aria-label="How to replay">
-        <label class="field grow"><span>Model</span><input type="text" maxlength="200" list="models" value=${chosen} onChange=${(event) => setQuery({ model: event.target.value.trim() }, { replace: true })} />
+        <label class="field grow"><span>Model</span><${Input} type="text" maxlength="200" list="models" value=${chosen} onChange=${(event) => setQuery({ model: event.target.value.trim() }, { replace: true })} />
           <datalist id="models">${(data.models ?? []).map((one) => html`<option value=${one}></option>`)}</datalist></label>
         <label class="field"><span>Temperature</span><input type="number" min="0" max="2" step="0.1" placeholder=${original.options?.temperature ?? "as before"} value=${temperature} onInput=${(event) => setTemperature(event.target.value)} /></label>
-        <label class="field"><span>Answers</span><input type="number" min="1" max="10" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
+        <label class="field"><span>Answers</span><${Input} type="number" min="1" max="10" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
         <button type="submit" class="primary" disabled=${state.busy || loaded.loading}>${state.busy ? "Sending …" : `Send ${n === 1 ? "1 call" : `${n} calls`} to ${visible(chosen)}, ${cost}`}</button>
       </form>`}
       ${state.results && html`<${Results} results=${state.results} original=${original.output} />`}

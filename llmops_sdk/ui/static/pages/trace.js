@@ -5,7 +5,7 @@ import { Content, Conversation } from "../parts/conversation.js";
 import { CopyButton } from "../parts/copy.js";
 import { visible } from "../parts/escape.js";
 import { count, cut, shortId, time, utc } from "../parts/format.js";
-import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status } from "../parts/frame.js";
+import { Badge, Empty, Failure, Heading, Input, Loading, Notes, Source, Status } from "../parts/frame.js";
 import { href, setQuery } from "../parts/router.js";
 import { ScoreForm, Scores } from "../parts/score.js";
 import { Facts, Table } from "../parts/table.js";
@@ -164,7 +164,7 @@ export default function Trace({ route, server }) {
       <div class="filter-row trace-tools">
         <div class="buttons" role="group" aria-label="Which spans">${SHOWS.map(([value, label]) => html`<button type="button" aria-pressed=${show === value} class=${classes("toggle", show === value && "on")}
           onClick=${() => setQuery({ show: value === "all" ? null : value }, { replace: true })}>${label}</button>`)}</div>
-        <label class="field"><span class="offscreen">Find spans by name</span><input id="search" type="search" maxlength="200" placeholder="Find by name ( / )" value=${text} onChange=${(event) => setQuery({ find: event.target.value }, { replace: true })} /></label>
+        <label class="field"><span class="offscreen">Find spans by name</span><${Input} id="search" type="search" maxlength="200" placeholder="Find by name ( / )" value=${text} onChange=${(event) => setQuery({ find: event.target.value }, { replace: true })} /></label>
       </div>
       <div class=${classes("trace-body", row && "with-panel")}>
         <div class="trace-main">${prepared.rows.length === 0 ? html`<${Empty} title="This trace has no spans." />`

@@ -30,6 +30,7 @@ function useTraces(query) {
   const [state, set] = useState(first);
   const [turn, setTurn] = useState(0);
   const stop = useRef(() => {});
+  const resumeAt = useRef(null);
   const address = filters.toString();
 
   useEffect(() => {
@@ -44,7 +45,9 @@ function useTraces(query) {
       get("traces", ask, leave.signal).then((body) => set({ ...body, rows: body.data.rows, back: body.data.searched_back_to, loading: false }), fail);
       return () => leave.abort();
     }
-    return streamSearch(filters, set, stop);
+    const until = resumeAt.current;
+    resumeAt.current = null;
+    return streamSearch(filters, set, stop, until);
   }, [address, turn]);
 
   const more = useCallback(async () => {
@@ -64,12 +67,19 @@ function useTraces(query) {
       set((last) => ({ ...last, error, loadingMore: false }));
     }
   }, [state, address]);
-  return { ...state, filters, searching, set, more, reload: () => setTurn((value) => value + 1), stop: () => stop.current() };
+  const resume = () => {
+    resumeAt.current = { until: state.progress, rows: state.rows ?? [] };
+    setTurn((value) => value + 1);
+  };
+  return { ...state, filters, searching, set, more, reload: () => setTurn((value) => value + 1), resume, stop: () => stop.current() };
 }
 
-function streamSearch(filters, set, stop) {
-  const source = new EventSource(url("search", filters));
-  let rows = [];
+// A search that was stopped goes on where it was: it keeps its rows and looks only at what is older.
+function streamSearch(filters, set, stop, resumed) {
+  const ask = new URLSearchParams(filters);
+  if (resumed?.until) ask.set("until", resumed.until);
+  const source = new EventSource(url("search", ask));
+  let rows = resumed?.until ? resumed.rows : [];
   const end = (values) => {
     source.close();
     set((last) => ({ ...last, rows, stale: false, loading: false, done: true, ...values }));
@@ -175,7 +185,7 @@ function Progress({ list }) {
     ${list.loading && html`<span class="spinner" aria-hidden="true"></span>`}
     <span>${back} ${count(list.rows?.length ?? 0)} found${list.done && !list.stopped && !list.error ? (list.complete === false ? " so far." : ". The whole range was searched.") : "."}</span>
     ${list.loading && html`<button type="button" onClick=${list.stop}>Stop</button>`}
-    ${list.stopped && html`<button type="button" onClick=${list.reload}>Search again</button>`}
+    ${list.stopped && html`<button type="button" onClick=${list.resume}>Continue</button>`}
   </div>`;
 }
 

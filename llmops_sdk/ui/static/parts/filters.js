@@ -2,6 +2,7 @@
 import { classes, html, useEffect, useRef, useState } from "./html.js";
 import { visible } from "./escape.js";
 import { count, cut } from "./format.js";
+import { Input } from "./frame.js";
 import { setQuery, useRoute } from "./router.js";
 
 export const NAMES = ["since", "until", "name", "user", "session", "tag", "model", "status", "kind", "score", "min_cost", "min_duration", "search"];
@@ -43,8 +44,8 @@ function Range({ query }) {
       <option value="custom">From … to …</option>
     </select></label>
     ${open && html`
-      <label class="field"><span>From</span><input type="datetime-local" step="1" value=${local(since)} onChange=${(event) => setQuery({ since: asUtc(event.target.value) })} /></label>
-      <label class="field"><span>To</span><input type="datetime-local" step="1" value=${local(until)} onChange=${(event) => setQuery({ until: asUtc(event.target.value) })} /></label>`}`;
+      <label class="field"><span>From</span><${Input} type="datetime-local" step="1" value=${local(since)} onChange=${(event) => setQuery({ since: asUtc(event.target.value) })} /></label>
+      <label class="field"><span>To</span><${Input} type="datetime-local" step="1" value=${local(until)} onChange=${(event) => setQuery({ until: asUtc(event.target.value) })} /></label>`}`;
 }
 
 function AddFilter() {
@@ -70,14 +71,13 @@ function AddFilter() {
 }
 
 /** The bar above lists: time, search, other filters, and a chip for each filter that is on. */
-export function FilterBar({ search = false, children, onSearch }) {
+export function FilterBar({ search = false, children }) {
   const { query } = useRoute();
   const field = useRef(null);
   const chips = [...query].filter(([name, value]) => NAMES.includes(name) && value && !["since", "until"].includes(name));
   const submit = (event) => {
     event.preventDefault();
     setQuery({ search: field.current.value.trim() || null });
-    onSearch?.();
   };
   const remove = (name, value) => setQuery({ [name]: query.getAll(name).filter((one) => one !== value) });
   return html`<section class="filters" aria-label="Filters">
@@ -85,7 +85,7 @@ export function FilterBar({ search = false, children, onSearch }) {
       <${Range} query=${query} />
       ${search && html`<form role="search" class="search" onSubmit=${submit}>
         <label class="field grow"><span>Search text</span>
-          <input id="search" ref=${field} type="search" maxlength="1000" placeholder="In names, inputs, outputs, attributes ( / )" value=${query.get("search") ?? ""} /></label>
+          <${Input} id="search" field=${field} type="search" maxlength="1000" placeholder="In names, inputs, outputs, attributes ( / )" value=${query.get("search") ?? ""} /></label>
         <button type="submit">Search</button>
       </form>`}
       <${AddFilter} />

@@ -1,5 +1,5 @@
 // What every page has: its heading, the SQL and the command that give the same, notes, errors, and places that are empty.
-import { classes, html, useEffect } from "./html.js";
+import { classes, html, useEffect, useRef } from "./html.js";
 import { CopyButton } from "./copy.js";
 import { visible } from "./escape.js";
 import { cut } from "./format.js";
@@ -75,4 +75,15 @@ export function useKeys(handlers) {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   });
+}
+
+/**
+ * An input whose text is its own until it is sent: a page that is drawn again meanwhile, by live rows for example, does
+ * not take away what someone types. A new value from outside replaces it.
+ */
+export function Input({ value, field, ...others }) {
+  const own = useRef(null);
+  const place = field ?? own;
+  useEffect(() => { place.current.value = value ?? ""; }, [value]);
+  return html`<input ref=${place} defaultValue=${value ?? ""} ...${others} />`;
 }
