@@ -22,6 +22,7 @@ from llmops_sdk.ui._pages import PAGES, READS, Read
 from llmops_sdk.ui._queries import BusyError, ClientLeftError, DeadlineError, Queries
 from llmops_sdk.ui._security import AccessRules, Auth, Guarded
 from llmops_sdk.ui._shell import favicon, shell, static
+from llmops_sdk.ui._streams import StreamMaker, Streams
 
 __all__ = ["app", "application"]
 
@@ -74,6 +75,8 @@ def application(folder: Path, rules: AccessRules, *, read_only: bool) -> ASGIApp
     routes = [Route("/", _to_first), Route("/static/{name:path}", static), Route("/favicon.ico", favicon)]
     routes += [Route("/favicon.svg", favicon), *(Route(page.path, shell) for page in PAGES)]
     routes += [Route(f"/api/v1/{read.path}", _endpoint(read, folder, queries)) for read in READS]
+    streams = Streams(queries)
+    routes += [Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()]
     return Guarded(Starlette(routes=routes), rules)
 
 
@@ -85,6 +88,16 @@ def _endpoint(read: Read, folder: Path, queries: Queries) -> Callable[[Request],
     async def answer(request: Request) -> Response:
         asked = asked_of(request, folder)
         return await answered(request, queries, lambda: read.read(asked), read.seconds)
+
+    return answer
+
+
+def _stream(make: StreamMaker, folder: Path) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return make(request, asked_of(request, folder))
+        except (UsageError, BusyError) as error:
+            return error_answer(error)
 
     return answer
 
@@ -101,23 +114,20 @@ async def answered(request: Request, queries: Queries, read: Callable[[], Answer
     """Return the answer of a read as JSON, or its error."""
     try:
         answer = await queries.run(request, lambda: read().as_json(), seconds)
-    except UsageError as error:
-        return _error(400, "UsageError", error)
-    except NotFoundError as error:
-        return _error(404, "NotFoundError", error)
-    except DeadlineError as error:
-        return _error(408, "DeadlineError", error)
-    except BusyError as error:
-        return _error(503, "BusyError", error)
     except ClientLeftError:
-        return Response(status_code=408)
-    except StoreError as error:
-        return _error(503, type(error).__name__, error)
-    except LLMOpsError as error:
-        return _error(400, type(error).__name__, error)
+        return Response(status_code=408)  # nobody reads it
+    except (UsageError, NotFoundError, DeadlineError, BusyError, LLMOpsError) as error:
+        return error_answer(error)
     return Response(answer, media_type="application/json")
 
 
-def _error(status: int, kind: str, error: Exception) -> Response:
-    content = as_json({"error": {"type": kind, "message": str(error)}})
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (UsageError, 400), (NotFoundError, 404), (DeadlineError, 408), (BusyError, 503), (StoreError, 503),
+)  # fmt: skip
+
+
+def error_answer(error: Exception) -> Response:
+    """Return an error as JSON."""
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
+    content = as_json({"error": {"type": type(error).__name__, "message": str(error)}})
     return Response(content, status, media_type="application/json")

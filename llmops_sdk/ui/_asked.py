@@ -16,7 +16,7 @@ from llmops_sdk.store import Result
 from llmops_sdk.store.reading._filters import Filter, make_filter
 from llmops_sdk.store.reading._query import query
 
-__all__ = ["Asked", "NotFoundError", "literal", "with_values"]
+__all__ = ["Asked", "NotFoundError", "literal", "sql_command", "with_values"]
 
 _OPTIONS = ("since", "until", "name", "model", "session", "user", "status", "kind", "search")
 _NUMBERS = ("min_cost", "min_duration")
@@ -140,6 +140,11 @@ def with_values(sql: str, params: Mapping[str, Any]) -> str:
         params: Their values.
     """
     return _VALUE.sub(lambda found: literal(params[found[1]]) if found[1] in params else found[0], sql)
+
+
+def sql_command(sql: str) -> str:
+    """Return the command line that runs this SQL."""
+    return shlex.join(["llmops", "sql", sql])
 
 
 def literal(value: Any) -> str:

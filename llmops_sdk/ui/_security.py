@@ -7,7 +7,6 @@ it nor write to it, and its own text must not run.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -18,7 +17,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["AccessRules", "Auth", "Guarded", "is_loopback"]
+from llmops_sdk.collect._access import is_loopback
+
+__all__ = ["AccessRules", "Auth", "Guarded"]
 
 Auth: TypeAlias = Literal["token", "host"]
 
@@ -38,16 +39,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address or name."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
 
 
 class AccessRules:

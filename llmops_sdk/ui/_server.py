@@ -8,9 +8,10 @@ from pathlib import Path
 
 import uvicorn
 
+from llmops_sdk.collect._access import is_loopback
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.ui._app import application
-from llmops_sdk.ui._security import AccessRules, is_loopback
+from llmops_sdk.ui._security import AccessRules
 
 __all__ = ["PageServer"]
 

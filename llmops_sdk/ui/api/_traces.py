@@ -15,7 +15,7 @@ from llmops_sdk.store.reading._latest import TraceKey, latest_traces
 from llmops_sdk.ui._answers import Answer, seconds, text_preview
 from llmops_sdk.ui._asked import Asked, with_values
 
-__all__ = ["LIST_COLUMNS", "list_traces", "newest", "trace_rows", "traces_sql"]
+__all__ = ["LIST_COLUMNS", "LIST_NAMES", "list_traces", "newest", "trace_rows", "traces_sql"]
 
 _MAX_ROWS = 500
 _PREVIEW = 4_000  # characters that are parsed for the beginning of a text
@@ -24,7 +24,7 @@ LIST_COLUMNS = (
     f"session_id, user_id, models, scores, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
 )
 """Columns of the view `traces` that a line of the list needs."""
-_NAMES = (
+LIST_NAMES = (
     "trace_id", "start_time", "duration_ms", "name", "status", "errors", "spans", "cost", "input_tokens",
     "output_tokens", "simulated", "session_id", "user_id", "models", "scores", "input", "output",
 )  # fmt: skip
@@ -54,7 +54,7 @@ def newest(
         after: The key of the last line of the page before.
     """
     page = latest_traces(asked.folder, LIST_COLUMNS, limit=limit, chosen=trace_filter(wanted), after=after)
-    found = trace_rows(dict(zip(_NAMES, row, strict=True)) for row in page.rows)
+    found = trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in page.rows)
     _add_errors(asked, found)
     return found, page.next
 
