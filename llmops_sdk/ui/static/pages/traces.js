@@ -74,10 +74,17 @@ function useTraces(query) {
   return { ...state, filters, searching, set, more, reload: () => setTurn((value) => value + 1), resume, stop: () => stop.current() };
 }
 
+/** The cursor of a search is its time in nanoseconds; one microsecond more, because the text has no nanoseconds. */
+function cursorOf(iso) {
+  const micros = (/\.(\d{1,6})/.exec(iso)?.[1] ?? "").padEnd(6, "0");
+  const whole = Date.parse(iso.replace(/\.\d+/, ""));
+  return String(BigInt(whole) * 1000000n + (BigInt(micros || 0) + 1n) * 1000n);
+}
+
 // A search that was stopped goes on where it was: it keeps its rows and looks only at what is older.
 function streamSearch(filters, set, stop, resumed) {
   const ask = new URLSearchParams(filters);
-  if (resumed?.until) ask.set("until", resumed.until);
+  if (resumed?.until) ask.set("cursor", cursorOf(resumed.until));
   const source = new EventSource(url("search", ask));
   let rows = resumed?.until ? resumed.rows : [];
   const end = (values) => {
@@ -98,8 +105,8 @@ function streamSearch(filters, set, stop, resumed) {
     const body = JSON.parse(event.data);
     end({ next: body.next ?? null, complete: body.complete ?? true, progress: body.searched_back_to, sql: body.sql, command: body.command, notes: body.notes });
   });
-  source.addEventListener("failed", (event) => end({ error: JSON.parse(event.data).error }));
-  source.onerror = () => end({ error: { message: "The search ended before it was done. Try again, or choose a shorter time." } });
+  // The server's own error has data; an error of the connection has none.
+  source.onerror = (event) => end({ error: event.data ? JSON.parse(event.data) : { message: "The search ended before it was done. Try again, or choose a shorter time." } });
   return () => source.close();
 }
 

@@ -14,7 +14,7 @@ async function copy(text) {
   return undefined;
 }
 
-export function CopyButton({ text, label, small = false }) {
+export function CopyButton({ text, label, small = false, word = "Copy" }) {
   const [said, setSaid] = useState("");
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
@@ -29,5 +29,5 @@ export function CopyButton({ text, label, small = false }) {
     timer.current = setTimeout(() => setSaid(""), 1500);
   };
   return html`<button type="button" class=${small ? "copy small" : "copy"} aria-label=${label} title=${label} onClick=${onClick}>
-    <span aria-hidden="true">${said || "Copy"}</span><span class="offscreen" role="status">${said}</span></button>`;
+    <span aria-hidden="true">${said || word}</span><span class="offscreen" role="status">${said}</span></button>`;
 }

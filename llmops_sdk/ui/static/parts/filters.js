@@ -27,10 +27,10 @@ const local = (value) => {
 };
 const asUtc = (value) => (value ? new Date(value).toISOString().replace(".000Z", "Z") : null);
 
-function Range({ query }) {
+function Range({ query, period }) {
   const since = query.get("since") ?? "";
   const until = query.get("until") ?? "";
-  const known = !until && RANGES.some(([value]) => value === since);
+  const known = !until && (since === "3650d" || RANGES.some(([value]) => value === since));
   const [open, setOpen] = useState(!known);
   useEffect(() => { if (!known) setOpen(true); }, [known]);
   const onChange = (event) => {
@@ -40,7 +40,8 @@ function Range({ query }) {
   };
   return html`
     <label class="field"><span>Time</span><select value=${open ? "custom" : since} onChange=${onChange}>
-      ${RANGES.map(([value, label]) => html`<option value=${value}>${value ? `Last ${label}` : label}</option>`)}
+      ${RANGES.map(([value, label]) => (period && label === period.replace("Last ", "") ? null : html`<option value=${value}>${value ? `Last ${label}` : (period ?? label)}</option>`))}
+      ${period && html`<option value="3650d">Last 10 years</option>`}
       <option value="custom">From … to …</option>
     </select></label>
     ${open && html`
@@ -71,7 +72,7 @@ function AddFilter() {
 }
 
 /** The bar above lists: time, search, other filters, and a chip for each filter that is on. */
-export function FilterBar({ search = false, children }) {
+export function FilterBar({ search = false, period, children }) {
   const { query } = useRoute();
   const field = useRef(null);
   const chips = [...query].filter(([name, value]) => NAMES.includes(name) && value && !["since", "until"].includes(name));
@@ -82,7 +83,7 @@ export function FilterBar({ search = false, children }) {
   const remove = (name, value) => setQuery({ [name]: query.getAll(name).filter((one) => one !== value) });
   return html`<section class="filters" aria-label="Filters">
     <div class="filter-row">
-      <${Range} query=${query} />
+      <${Range} query=${query} period=${period} />
       ${search && html`<form role="search" class="search" onSubmit=${submit}>
         <label class="field grow"><span>Search text</span>
           <${Input} id="search" field=${field} type="search" maxlength="1000" placeholder="In names, inputs, outputs, attributes ( / )" value=${query.get("search") ?? ""} /></label>

@@ -47,7 +47,8 @@ export function time(value) {
 }
 
 export const utc = (value) => (value ? `${String(value).replace("T", " ").replace("Z", "")} UTC` : undefined);
-export const shortId = (id) => (id && id.length > 14 ? id.slice(0, 8) : (id ?? NONE));
+/** The ends of an id: ids that begin with a time have the same beginning. */
+export const shortId = (id) => (id && id.length > 14 ? `${id.slice(0, 4)}…${id.slice(-6)}` : (id ?? NONE));
 /** Cut a text; half a surrogate pair is left out too. */
 export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…` : text);
 

@@ -17,13 +17,15 @@ function tell(message) {
 
 function lead(signal) {
   return new Promise((resolve) => {
-    const source = new EventSource(url("live", lastId ? { after: lastId } : {}));
+    const source = new EventSource(url("live", lastId ? { position: lastId } : {}));
     const forward = (message) => {
       tell(message);
       channel?.postMessage(message);
     };
     source.addEventListener("traces", (event) => forward({ type: "traces", id: event.lastEventId, data: JSON.parse(event.data) }));
-    source.addEventListener("changed", () => forward({ type: "changed" }));
+    // After a gap the list has what the stream has not.
+    for (const name of ["gap", "changed"]) source.addEventListener(name, (event) => forward({ type: "changed", id: event.lastEventId }));
+    source.addEventListener("ready", (event) => forward({ type: "state", connected: true, id: event.lastEventId }));
     source.onopen = () => forward({ type: "state", connected: true });
     source.onerror = () => forward({ type: "state", connected: false });
     signal.addEventListener("abort", () => {

@@ -1,5 +1,6 @@
 // Tables of the generic shape: numbers on the right, ids cut, times local with UTC in the title.
 import { classes, html, useEffect, useRef, useState } from "./html.js";
+import { CopyButton } from "./copy.js";
 import { visible } from "./escape.js";
 import { formatted, isNumeric, shortId, time, utc } from "./format.js";
 import { Empty, Status } from "./frame.js";
@@ -40,10 +41,10 @@ export function ScrollX({ label, children }) {
 
 const STEP = 200;
 
-export function Table({ title, columns, rows, empty }) {
+export function Table({ title, columns, rows, empty, sql }) {
   const [limit, setLimit] = useState(STEP);
   return html`<section class="block">
-    ${title && html`<h2>${visible(title)}</h2>`}
+    ${title && html`<div class="section-head"><h2>${visible(title)}</h2>${sql && html`<${CopyButton} text=${sql} label=${`Copy SQL of ${visible(title)}`} word="Copy SQL" small=${true} />`}</div>`}
     ${rows.length === 0
       ? html`<${Empty} title=${visible(empty || "Nothing here.")} />`
       : html`<${ScrollX} label=${visible(title ?? "Table")}><table class="grid">
@@ -61,6 +62,6 @@ export function Facts({ facts }) {
   return html`<dl class="facts">${facts.map((fact) => html`<div class="fact" title=${fact.hint ? visible(fact.hint) : undefined}>
     <dt>${visible(fact.label)}</dt>
     <dd>${fact.value === null || fact.value === undefined ? "–" : isNumeric(fact.kind) ? formatted(fact.kind, fact.value) : fact.kind === "time" ? time(fact.value) : html`<${Line} text=${fact.value} />`}</dd>
-    ${fact.hint && html`<p class="hint">${visible(fact.hint)}</p>`}
+    ${fact.hint && html`<dd class="hint">${visible(fact.hint)}</dd>`}
   </div>`)}</dl>`;
 }
