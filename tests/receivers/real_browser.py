@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from real_backends import environment
 
-__all__ = ["Served", "Tab", "chromium", "serve_page", "settled"]
+__all__ = ["Served", "Tab", "chromium", "serve_page", "settled", "without_settings"]
 
 _ROOT = Path(__file__).parents[2]
 _SAY = """
@@ -34,11 +34,16 @@ class Served:
         self.origin = f"http://{urlsplit(address).netloc}"
 
 
+def without_settings() -> dict[str, str]:
+    """Return the environment without settings of the SDK, which a store under test must not see."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LLMOPS_", "OTEL_"))}
+
+
 @contextlib.contextmanager
 def serve_page(store: Path, *options: str, cwd: Path | None = None, **environ: str) -> Iterator[Served]:
     """Run `llmops ui` on a free port."""
     command = [sys.executable, "-m", "llmops_sdk", "ui", "--store", str(store), *options]
-    env = {**os.environ, "PYTHONPATH": str(_ROOT), **environ}
+    env = {**without_settings(), "PYTHONPATH": str(_ROOT), **environ}
     process = subprocess.Popen(command, env=env, cwd=cwd or store.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:

@@ -31,13 +31,13 @@ const own = (query) => [...query].filter(([name]) => name !== "cursor");
 export function Shape({ data, name }) {
   const tables = data.tables ?? (Array.isArray(data.rows) && name ? [asTable(name, data.rows)] : []);
   const charts = (data.charts ?? []).filter(hasPoints);
-  const nothing = !data.facts?.length && !charts.length && !tables.length;
+  const nothing = !charts.length && !tables.length;
   return html`
     <${Facts} facts=${data.facts} />
     ${charts.length > 0 && html`<div class="charts">${charts.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>`}
     ${tables.map((table) => html`<${Table} key=${table.title} ...${table} />`)}
     ${data.links?.length > 0 && html`<ul class="links">${data.links.map((link) => html`<li><a href=${href(link.path ?? link.href ?? "/", link.query)}>${visible(link.label ?? link.title ?? link.path)}</a></li>`)}</ul>`}
-    ${nothing && html`<${Empty} title="Nothing to show yet." />`}`;
+    ${nothing && html`<${Empty} title="Nothing in this time."><p>Choose a longer time, remove a filter, or run <code>llmops demo</code> for something to look at.</p><//>`}`;
 }
 
 export default function Generic({ route, server, page }) {

@@ -93,8 +93,8 @@ export function FilterBar({ search = false, period, children }) {
       ${children}
     </div>
     ${chips.length > 0 && html`<ul class="chips" aria-label="Filters that are on">
-      ${chips.map(([name, value]) => html`<li><button type="button" class="chip" title=${`Remove ${name}: ${visible(value)}`} onClick=${() => remove(name, value)}>
-        <span class="muted">${name}</span> ${visible(cut(value, 40))} <span aria-hidden="true">×</span><span class="offscreen">remove this filter</span></button></li>`)}
+      ${chips.map(([name, value]) => html`<li><button type="button" class="chip" title=${visible(value)} aria-label=${`${name} ${visible(cut(value, 40))}: remove this filter`} onClick=${() => remove(name, value)}>
+        <span class="muted">${name}</span> ${visible(cut(value, 40))} <span aria-hidden="true">×</span></button></li>`)}
       <li><button type="button" class="link" onClick=${() => setQuery(Object.fromEntries(NAMES.map((name) => [name, null])))}>Clear all</button></li>
     </ul>`}
   </section>`;
