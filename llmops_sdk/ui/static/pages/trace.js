@@ -145,6 +145,8 @@ export default function Trace({ route, server }) {
     return () => wide.removeEventListener("change", changed);
   }, []);
   const opened = useSettled(row);
+  // On a narrow window the span stands below the list.
+  useEffect(() => { if (wanted && wanted !== "none" && innerWidth < 1000) document.querySelector(".panel")?.scrollIntoView({ block: "start" }); }, [wanted, Boolean(row)]);
   const summary = data?.summary ?? {};
   const select = (one) => setQuery({ span: one.span_id }, { replace: true });
   return html`

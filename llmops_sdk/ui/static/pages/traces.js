@@ -289,7 +289,7 @@ export default function Traces({ route, server }) {
     <//>
     <${FilterBar} search=${true} />
     <${Source} sql=${list.sql} command=${list.command} />
-    <div class="histogram-place">${histogram.data?.x?.length ? html`<${Histogram} data=${histogram.data} onRange=${onRange} />` : null}</div>
+    <div class="histogram-place">${histogram.data?.x?.length ? html`<${Histogram} data=${histogram.data} onRange=${onRange} />` : histogram.data ? html`<p class="muted no-bars">No traces to count in this time.</p>` : null}</div>
     <div class="with-facets">
       <details class="facets" open=${innerWidth >= 1100}><summary>Values</summary><${Facets} facets=${facets.data} loading=${facets.loading} /></details>
       <section class="list" aria-label="List" aria-busy=${list.loading}>
