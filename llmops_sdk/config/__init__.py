@@ -21,6 +21,7 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetSettings, HedgeSettings, LimitSettings
+from llmops_sdk.config.sections._ui import UiSettings
 from llmops_sdk.config.sections.analysis._drift import CanarySettings, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorSettings
 from llmops_sdk.config.sections.analysis._monitoring import AlertSettings, NotifierSettings, SloSettings, WatchSettings
@@ -64,6 +65,7 @@ __all__ = [
     "Timeout",
     "ToolRule",
     "TracingSettings",
+    "UiSettings",
     "WatchSettings",
     "configure",
     "current",

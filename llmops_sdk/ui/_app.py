@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -14,15 +15,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from llmops_sdk._util._usage import UsageError
-from llmops_sdk.errors import LLMOpsError, StoreError
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.store.reading._query import store_folder
-from llmops_sdk.ui._answers import Answer, as_json
-from llmops_sdk.ui._asked import Asked, NotFoundError
+from llmops_sdk.ui._asked import Asked
+from llmops_sdk.ui._blobs import blob_response
+from llmops_sdk.ui._changes import change_routes
 from llmops_sdk.ui._pages import PAGES, READS, Read
-from llmops_sdk.ui._queries import BusyError, ClientLeftError, DeadlineError, Queries
+from llmops_sdk.ui._queries import BusyError, Queries
+from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui._security import AccessRules, Auth, Guarded
 from llmops_sdk.ui._shell import favicon, shell, static
 from llmops_sdk.ui._streams import StreamMaker, Streams
+from llmops_sdk.ui.api.changes._scores import Annotations
 
 __all__ = ["app", "application"]
 
@@ -55,28 +59,38 @@ def app(
         >>> from llmops_sdk.ui import app
         >>> page = app(token="a long text that only you know", read_only=True)
     """
-    from llmops_sdk.errors import ConfigError
-
     if auth == "token" and not token:
         raise ConfigError('app(auth="token") needs a token; with auth="host" your service decides who sees the page')
     return application(store_folder(path), AccessRules(auth=auth, token=token, hosts=allow_hosts), read_only=read_only)
 
 
-def application(folder: Path, rules: AccessRules, *, read_only: bool) -> ASGIApp:
+def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: bool = False) -> ASGIApp:
     """Return the application behind its access rules.
 
     Args:
         folder: The store's folder.
         rules: The access rules.
         read_only: Whether to refuse every change.
+        isolated: Whether a person's SQL runs in a process of its own, with a limit of memory.
     """
     queries = Queries(_AT_ONCE, _WAITING)
-    del read_only
-    routes = [Route("/", _to_first), Route("/static/{name:path}", static), Route("/favicon.ico", favicon)]
-    routes += [Route("/favicon.svg", favicon), *(Route(page.path, shell) for page in PAGES)]
-    routes += [Route(f"/api/v1/{read.path}", _endpoint(read, folder, queries)) for read in READS]
     streams = Streams(queries)
-    routes += [Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()]
+    annotations = Annotations(folder)
+
+    async def blob(request: Request) -> Response:
+        return await asyncio.to_thread(blob_response, request, folder)
+
+    routes = [
+        Route("/", _to_first),
+        Route("/static/{name:path}", static),
+        Route("/favicon.ico", favicon),
+        Route("/favicon.svg", favicon),
+        Route("/blob/{name}", blob),
+        *(Route(page.path, shell) for page in PAGES),
+        *(Route(f"/api/v1/{read.path}", _endpoint(read, folder, queries)) for read in READS),
+        *(Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()),
+        *change_routes(folder, queries, annotations, read_only=read_only, isolated=isolated),
+    ]
     return Guarded(Starlette(routes=routes), rules)
 
 
@@ -86,7 +100,7 @@ async def _to_first(request: Request) -> Response:
 
 def _endpoint(read: Read, folder: Path, queries: Queries) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
-        asked = asked_of(request, folder)
+        asked = _asked_of(request, folder)
         return await answered(request, queries, lambda: read.read(asked), read.seconds)
 
     return answer
@@ -95,39 +109,16 @@ def _endpoint(read: Read, folder: Path, queries: Queries) -> Callable[[Request],
 def _stream(make: StreamMaker, folder: Path) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         try:
-            return make(request, asked_of(request, folder))
+            return make(request, _asked_of(request, folder))
         except (UsageError, BusyError) as error:
             return error_answer(error)
 
     return answer
 
 
-def asked_of(request: Request, folder: Path) -> Asked:
+def _asked_of(request: Request, folder: Path) -> Asked:
     """Return what a request asks for."""
     texts: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         texts.setdefault(name, []).append(value)
     return Asked(folder, texts, {name: str(value) for name, value in request.path_params.items()})
-
-
-async def answered(request: Request, queries: Queries, read: Callable[[], Answer], seconds: float) -> Response:
-    """Return the answer of a read as JSON, or its error."""
-    try:
-        answer = await queries.run(request, lambda: read().as_json(), seconds)
-    except ClientLeftError:
-        return Response(status_code=408)  # nobody reads it
-    except (UsageError, NotFoundError, DeadlineError, BusyError, LLMOpsError) as error:
-        return error_answer(error)
-    return Response(answer, media_type="application/json")
-
-
-_STATUSES: tuple[tuple[type[Exception], int], ...] = (
-    (UsageError, 400), (NotFoundError, 404), (DeadlineError, 408), (BusyError, 503), (StoreError, 503),
-)  # fmt: skip
-
-
-def error_answer(error: Exception) -> Response:
-    """Return an error as JSON."""
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
-    content = as_json({"error": {"type": type(error).__name__, "message": str(error)}})
-    return Response(content, status, media_type="application/json")

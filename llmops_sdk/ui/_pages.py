@@ -9,15 +9,19 @@ from typing import TypeAlias
 from llmops_sdk.ui._answers import Answer
 from llmops_sdk.ui._asked import Asked
 from llmops_sdk.ui._sheets import Sheet, read_sheet
-from llmops_sdk.ui.api._calls import ATTEMPTS, CALLS, ERRORS
+from llmops_sdk.ui.api._compare import compare
+from llmops_sdk.ui.api._doctor import doctor
 from llmops_sdk.ui.api._facets import facets, histogram
-from llmops_sdk.ui.api._metrics import metrics
-from llmops_sdk.ui.api._policies import CACHE, GUARDS, LOSSES, ROUTES, TRAFFIC
-from llmops_sdk.ui.api._records import ALERTS, DATASETS, DRIFT
+from llmops_sdk.ui.api._queue import queue
 from llmops_sdk.ui.api._sessions import list_sessions, session
 from llmops_sdk.ui.api._span import span, text
 from llmops_sdk.ui.api._trace import trace
 from llmops_sdk.ui.api._traces import list_traces
+from llmops_sdk.ui.api.sheets._calls import ATTEMPTS, CALLS, ERRORS
+from llmops_sdk.ui.api.sheets._evals import EVALS, compare_experiments
+from llmops_sdk.ui.api.sheets._metrics import metrics
+from llmops_sdk.ui.api.sheets._policies import CACHE, GUARDS, LOSSES, ROUTES, TRAFFIC
+from llmops_sdk.ui.api.sheets._records import ALERTS, DATASETS, DRIFT
 
 __all__ = ["PAGES", "READS", "Page", "Read"]
 
@@ -51,7 +55,6 @@ class Page:
         group: The heading in the navigation; "" for a page that only others link to.
         shows: What it shows, for the documentation.
         reads: What it reads; a sheet is read at the page's own path.
-        kind: "sheet" for a page that one component draws, else the page's name.
     """
 
     path: str
@@ -103,8 +106,26 @@ PAGES = (
     Page("/drift", "Drift", "Measure", "Checks for drift, and canaries.", DRIFT),
     Page("/alerts", "Alerts", "Measure", "Alerts: their states and changes.", ALERTS),
     Page("/datasets", "Data sets", "Evaluate", "Saved data sets and their items.", DATASETS),
+    Page("/evals", "Experiments", "Evaluate", "Experiments and their scores.", (
+        Read("evals", read_sheet(EVALS), "`facts`, `charts`, `tables`."),
+        Read("evals/compare", compare_experiments, "Two experiments, `a` and `b`: `tables`."),
+    )),
+    Page("/queue", "Annotate", "Evaluate", "Traces to judge, one after the other.", (
+        Read("queue", queue, "`rows`: traces without the score `judge` by the person `by`; `source`; `more`."),
+    )),
+    Page("/compare", "Compare", "Evaluate", "Two traces, models, prompts or periods.", (
+        Read("compare", compare, "`of`: `traces`, `models`, `prompts` or `periods`; two of them, `a` and `b`."),
+    )),
+    Page("/replay/{trace}/{span}", "Replay", "", "Send a stored call again.", ()),
+    Page("/sql", "SQL", "Store", "A query over the store.", ()),
+    Page("/doctor", "Doctor", "Store", "What llmops doctor finds.", (
+        Read("doctor", doctor, "`facts`, `tables`.", 30.0),
+    )),
     Page("/losses", "Losses", "Store", "What was dropped, cut or redacted.", LOSSES),
 )  # fmt: skip
+
+
+_DRAWN_AS_SHEETS = frozenset({"metrics", "evals", "doctor"})
 
 
 def pages(_: Asked) -> Answer:
@@ -115,7 +136,7 @@ def pages(_: Asked) -> Answer:
             "path": one.path,
             "title": one.title,
             "group": one.group,
-            "sheet": isinstance(one.reads, Sheet) or one.name == "metrics",
+            "sheet": isinstance(one.reads, Sheet) or one.name in _DRAWN_AS_SHEETS,
         }
         for one in PAGES
     ]

@@ -62,10 +62,11 @@ class PageServer:
             token=token, hosts=allow_hosts, announce=lambda fresh: announce(self._address_with(fresh))
         )
         config = uvicorn.Config(
-            application(folder, self._rules, read_only=read_only),
+            application(folder, self._rules, read_only=read_only, isolated=allow_remote),
             log_level="warning",
             access_log=False,  # addresses hold tokens and filters
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             server_header=False,
             limit_concurrency=_CONNECTIONS,

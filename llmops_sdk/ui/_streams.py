@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from starlette.requests import Request
@@ -100,10 +101,14 @@ class Streams:
         step: asyncio.Future[Any] = opening
         try:
             following = await asyncio.shield(opening)
+            changed = _changed_at(following.folder)
             yield b"retry: 2000\n\n" + _event("ready", {}, following.position)
             while True:
                 step = loop.run_in_executor(self._threads, _step, following)
                 rows, missed, position = await asyncio.shield(step)
+                if (now := _changed_at(following.folder)) != changed:
+                    changed = now
+                    yield _event("changed", {}, position)
                 if missed:
                     # Compaction was faster: the list has these traces, this stream has not.
                     yield _event("gap", {"bytes": missed}, position)
@@ -131,6 +136,14 @@ def _step(following: EndedSpans) -> tuple[list[dict[str, Any]], int, str]:
     rows = [row for batch in following.step() for row in batch]
     found = trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in rows)
     return found, following.missed_bytes(), following.position
+
+
+def _changed_at(folder: Path) -> int:
+    """Return when data was last pruned or compacted: then the page reads anew what it shows."""
+    try:
+        return folder.stat().st_mtime_ns  # both replace or remove a file in it
+    except OSError:
+        return 0
 
 
 def _event(name: str, data: Any, position: str | None = None) -> bytes:

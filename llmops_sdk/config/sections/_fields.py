@@ -14,6 +14,7 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetTables, HedgeSettings, LimitSettings
+from llmops_sdk.config.sections._ui import UiSettings
 from llmops_sdk.config.sections.analysis._drift import CanaryTables, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorTables
 from llmops_sdk.config.sections.analysis._monitoring import AlertTables, NotifierSettings, SloSettings, WatchSettings
@@ -58,6 +59,7 @@ class SettingsFields(SettingsSection):
     notify: dict[str, NotifierSettings] = {}
     """Where alerts go, by name."""
     watch: WatchSettings = WatchSettings()
+    ui: UiSettings = UiSettings()
     cache: CacheSettings = CacheSettings()
     shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

@@ -56,7 +56,7 @@ class EndedSpans:
         self._wanted = wanted
         self._spans = spans
         self._columns = columns
-        self._folder = folder
+        self.folder = folder
         self._clock = clock
         self._looked = clock.monotonic()
         self._follower = Follower(folder, ("spans", "scores"), position)
@@ -126,14 +126,14 @@ class EndedSpans:
         return found
 
     def _looked_up(self, ids: Sequence[str], state: str) -> list[tuple[Any, ...]]:
-        if not ids or not self._folder.is_dir():  # the store may vanish and come back
+        if not ids or not self.folder.is_dir():  # the store may vanish and come back
             return []
         where = self._wanted.where("traces")
         statement = (
             f"SELECT {self._columns} FROM traces WHERE trace_id IN (SELECT unnest($ids::VARCHAR[])) AND {state} "
             f"AND ({where.sql}) ORDER BY {_END}, trace_id"
         )
-        return query(statement, {**where.params, "ids": list(ids)}, path=self._folder).rows()
+        return query(statement, {**where.params, "ids": list(ids)}, path=self.folder).rows()
 
 
 def _span_rows(where: str) -> str:

@@ -11,7 +11,7 @@ from llmops_sdk.config import current
 from llmops_sdk.ui._answers import Answer
 from llmops_sdk.ui._asked import Asked, with_values
 from llmops_sdk.ui._sheets import bucket_of, filled, with_period
-from llmops_sdk.ui.api._calls import CALLS, call_notes
+from llmops_sdk.ui.api.sheets._calls import CALLS, call_notes
 
 __all__ = ["metrics"]
 
