@@ -25,6 +25,7 @@ function asTable(name, rows) {
 
 const hasPoints = (chart) => chart.x?.length > 0 && chart.series?.some((one) => one.values.some((value) => value !== null));
 const PERIOD = "Last 30 days"; // what a sheet shows without a time, see its note
+const WITHOUT_FILTERS = new Set(["doctor"]);
 const own = (query) => [...query].filter(([name]) => name !== "cursor");
 
 /** Facts, charts, tables and links of an answer. */
@@ -47,7 +48,7 @@ export default function Generic({ route, server, page }) {
   const query = new URLSearchParams(own(route.query));
   const loaded = useApi(parts, query);
   const title = page?.title ?? (server.loading ? "…" : name);
-  const filtered = page?.filters !== false;
+  const filtered = !WITHOUT_FILTERS.has(name);
   return html`
     <${Heading} title=${loaded.data?.title ?? title} subtitle=${loaded.data?.subtitle && visible(loaded.data.subtitle)} />
     ${filtered && html`<${FilterBar} period=${PERIOD} />`}

@@ -1,27 +1,35 @@
 // Annotation by keyboard: one item at a time, a key scores it, the next one comes, u takes the last score back.
 import { classes, html, useEffect, useRef, useState } from "../parts/html.js";
 import { useApi } from "../parts/api.js";
-import { Content, Conversation } from "../parts/conversation.js";
+import { Content } from "../parts/conversation.js";
 import { visible } from "../parts/escape.js";
 import { FilterBar, filtersOf } from "../parts/filters.js";
-import { count, shortId, time, utc } from "../parts/format.js";
+import { count, cut, shortId, time, utc } from "../parts/format.js";
 import { Empty, Failure, Heading, Input, Loading, Notes, Source, useKeys } from "../parts/frame.js";
 import { href, setQuery } from "../parts/router.js";
 import { Scores, sendScore, undoScore } from "../parts/score.js";
 
-const targetOf = (item) => ({ trace_id: item.target === "session" ? null : item.trace_id, span_id: item.span_id, session_id: item.target === "session" ? item.session_id : null });
-const keyOf = (item) => item.span_id ?? item.trace_id ?? item.session_id;
+/** Stored values come as JSON text; one that is cut is shown as text. */
+function parsed(value) {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return value;
+  }
+}
 
 function Item({ item, score }) {
-  const where = item.target === "session" ? href(`/session/${encodeURIComponent(item.session_id)}`) : href(`/trace/${encodeURIComponent(item.trace_id)}`, { span: item.span_id });
-  const source = { trace: item.trace_id, span: item.span_id };
+  const source = { trace: item.trace_id };
   return html`<article class="queue-item">
-    <header class="section-head"><h2><a href=${where}>${visible(item.name ?? item.target)}</a></h2>
-      <p class="muted">${visible(item.target ?? "span")} <span class="id" title=${visible(keyOf(item))}>${visible(shortId(keyOf(item)))}</span> · <time datetime=${item.start_time} title=${utc(item.start_time)}>${time(item.start_time)}</time></p></header>
+    <header class="section-head"><h2><a href=${href(`/trace/${encodeURIComponent(item.trace_id)}`)}>${visible(cut(item.name ?? "trace", 120))}</a></h2>
+      <p class="muted"><span class="id" title=${visible(item.trace_id)}>${visible(shortId(item.trace_id))}</span> · <time datetime=${item.start_time} title=${utc(item.start_time)}>${time(item.start_time)}</time></p></header>
     ${score && html`<p class="said-score">${visible(score)}</p>`}
     <${Scores} scores=${item.scores} />
-    ${item.messages?.length ? html`<${Conversation} title="Conversation" messages=${item.messages} source=${{ ...source, field: "input" }} />` : html`<${Content} title="Input" value=${item.input} source=${{ ...source, field: "input" }} />`}
-    <${Content} title="Output" value=${item.output} source=${{ ...source, field: "output" }} />
+    <${Content} title="Input" value=${parsed(item.input)} source=${{ ...source, field: "input" }} />
+    <${Content} title="Output" value=${parsed(item.output)} source=${{ ...source, field: "output" }} />
+    ${item.input === null && item.output === null && html`<p class="muted">The store has no content of this trace. Open it to see its spans.</p>`}
   </article>`;
 }
 
@@ -39,12 +47,14 @@ function useSender() {
 
 export default function Queue({ route, server }) {
   const filters = filtersOf(route.query);
-  const name = route.query.get("score_name") || "quality";
+  const name = route.query.get("judge") || "quality";
+  const by = route.query.get("by") ?? "";
   const ask = new URLSearchParams(filters);
-  ask.set("score_name", name);
-  if (route.query.get("target")) ask.set("target", route.query.get("target"));
+  ask.set("judge", name);
+  ask.set("limit", "50");
+  if (by) ask.set("by", by);
   const loaded = useApi("queue", ask);
-  const items = loaded.data?.items ?? [];
+  const items = loaded.data?.rows ?? [];
   const [at, setAt] = useState(0);
   const [given, setGiven] = useState({});
   const [said, setSaid] = useState("");
@@ -55,14 +65,14 @@ export default function Queue({ route, server }) {
   const move = (by) => setAt((now) => Math.max(0, Math.min(items.length, now + by)));
   const give = (value, text) => {
     if (!item || server.read_only) return;
-    const key = keyOf(item);
-    const entry = { key, at, target: targetOf(item), name, id: null };
+    const key = item.trace_id;
+    const entry = { key, at, target: { trace_id: key }, name, by };
     done.current.push(entry);
     setGiven((before) => ({ ...before, [key]: `${name}: ${text}` }));
     setSaid(`${name} ${text} for item ${at + 1}`);
     sender.send(async () => {
       try {
-        entry.id = (await sendScore(entry.target, name, value)).data.id;
+        await sendScore(entry.target, name, value, { by });
       } catch (error) {
         setGiven(({ [key]: _, ...others }) => others); // it is not stored: show the item as open again
         throw error;
@@ -76,23 +86,22 @@ export default function Queue({ route, server }) {
     setGiven(({ [entry.key]: _, ...others }) => others);
     setAt(entry.at);
     setSaid(`Took back the score of item ${entry.at + 1}`);
-    return sender.send(async () => { if (entry.id) await undoScore(entry.target, entry.name, entry.id); });
+    return sender.send(() => undoScore(entry.target, entry.name, { by: entry.by }));
   };
   const scores = Object.fromEntries([1, 2, 3, 4, 5].map((value) => [String(value), () => give(value, String(value))]));
   useKeys({ ...scores, y: () => give(true, "yes"), n: () => give(false, "no"), j: () => move(1), k: () => move(-1), u: undo });
   const scored = Object.keys(given).length;
   return html`
-    <${Heading} title="Annotate" subtitle="A key scores an item and shows the next one." />
+    <${Heading} title="Annotate" subtitle=${html`A key scores a trace and shows the next one. Scores are stored as ${visible(loaded.data?.source ?? "ui:you")}.`} />
     <${FilterBar}>
-      <label class="field"><span>Score name</span><${Input} type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ score_name: event.target.value.trim() || null })} /></label>
-      <label class="field"><span>Items</span><select value=${route.query.get("target") ?? ""} onChange=${(event) => setQuery({ target: event.target.value })}>
-        <option value="">Traces</option><option value="span">Model calls</option><option value="session">Sessions</option></select></label>
+      <label class="field"><span>Score name</span><${Input} type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ judge: event.target.value.trim() || null })} /></label>
+      <label class="field"><span>Your name</span><${Input} type="text" maxlength="60" placeholder="your account" value=${by} onChange=${(event) => setQuery({ by: event.target.value.trim() || null })} /></label>
     <//>
     <${Source} sql=${loaded.sql} command=${loaded.command} />
     <${Failure} error=${loaded.error ?? sender.error} retry=${loaded.error ? loaded.reload : undefined} />
     <${Notes} notes=${loaded.notes} />
     ${server.read_only && !server.loading && html`<p class="notes">The server is read only: scores are not stored.</p>`}
-    ${!loaded.data ? !loaded.error && html`<${Loading} rows=${8} />` : items.length === 0 ? html`<${Empty} title="Nothing to annotate."><p>Every item of this range has a score “${visible(name)}”. Choose a longer time, or another score name.</p><//>` : html`
+    ${!loaded.data ? !loaded.error && html`<${Loading} rows=${8} />` : items.length === 0 ? html`<${Empty} title="Nothing to annotate."><p>No trace without your score “${visible(name)}” fits. Choose a longer time, another filter, or another score name.</p><//>` : html`
       <div class="queue-bar">
         <span class="queue-count" role="status">${at < items.length ? `${at + 1} of ${count(items.length)}` : `All ${count(items.length)} seen`} · ${scored} scored${sender.waiting ? ` · saving ${sender.waiting}` : ""}<span class="offscreen"> ${said}</span></span>
         <progress max=${items.length} value=${scored} aria-label="Items scored"></progress>
@@ -107,7 +116,7 @@ export default function Queue({ route, server }) {
           <button type="button" disabled=${!scored} onClick=${undo}><kbd>u</kbd> Undo</button>
         </div>
       </div>
-      ${item ? html`<${Item} key=${keyOf(item)} item=${item} score=${given[keyOf(item)]} />` : html`<${Empty} title="That was the last item."><p>${scored} scored.</p>
+      ${item ? html`<${Item} key=${item.trace_id} item=${item} score=${given[item.trace_id]} />` : html`<${Empty} title="That was the last item."><p>${scored} scored.</p>
         <button type="button" onClick=${() => { setAt(0); setGiven({}); loaded.reload(); }}>Load more items</button><//>`}`}
     <p class=${classes("muted", "hint")}>Keys: <kbd>1</kbd>–<kbd>5</kbd>, <kbd>y</kbd> yes, <kbd>n</kbd> no, <kbd>j</kbd> skip, <kbd>k</kbd> back, <kbd>u</kbd> undo.</p>`;
 }

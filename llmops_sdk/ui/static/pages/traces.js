@@ -151,10 +151,11 @@ function List({ rows, picked, onPick, focus, stale }) {
   </table>`;
 }
 
-function DatasetDialog({ ids, filters, open, onClose }) {
+function DatasetDialog({ ids, open, onClose }) {
   const dialog = useRef(null);
   const [name, setName] = useState("");
-  const [kind, setKind] = useState("eval");
+  const [form, setForm] = useState("eval");
+  const [add, setAdd] = useState(false);
   const [said, setSaid] = useState(null);
   useEffect(() => {
     if (open && !dialog.current.open) {
@@ -166,7 +167,7 @@ function DatasetDialog({ ids, filters, open, onClose }) {
     event.preventDefault();
     setSaid("Creating …");
     try {
-      const { data } = await post("datasets", { name: name.trim(), kind, trace_ids: ids, filters: Object.fromEntries(filters) });
+      const { data } = await post("datasets", { name: name.trim(), form, trace_ids: ids, add });
       setSaid(`Data set ${data.name}, version ${data.version}: ${count(data.items)} items.`);
     } catch (error) {
       setSaid(error.message);
@@ -176,9 +177,9 @@ function DatasetDialog({ ids, filters, open, onClose }) {
     <h2 id="dataset-title">Data set from ${count(ids.length)} ${ids.length === 1 ? "trace" : "traces"}</h2>
     <form onSubmit=${onSubmit} class="stack">
       <label class="field"><span>Name</span><input type="text" required maxlength="100" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
-      <label class="field"><span>For</span><select value=${kind} onChange=${(event) => setKind(event.target.value)}>
-        <option value="eval">Evaluation</option><option value="sft">Fine-tuning (sft)</option><option value="preference">Preferences</option></select></label>
-      <p class="muted">The filters of this list are stored with it.</p>
+      <label class="field"><span>For</span><select value=${form} onChange=${(event) => setForm(event.target.value)}>
+        <option value="eval">Evaluation: input and output of each trace</option><option value="sft">Fine-tuning: the messages of each call</option></select></label>
+      <label class="check"><input type="checkbox" checked=${add} onChange=${(event) => setAdd(event.target.checked)} /> Add to the items of the version before</label>
       <p role="status">${visible(said ?? "")}</p>
       <div class="buttons"><button type="submit" class="primary" disabled=${!name.trim()}>Create</button><button type="button" onClick=${() => dialog.current.close()}>Close</button></div>
     </form>
@@ -304,5 +305,5 @@ export default function Traces({ route, server }) {
         ${!list.next && !list.searching && list.rows?.length > 0 && html`<p class="muted more">${count(list.rows.length)} ${list.rows.length === 1 ? "trace" : "traces"}; these are all.</p>`}
       </section>
     </div>
-    <${DatasetDialog} ids=${ids} filters=${list.filters} open=${dialog} onClose=${() => setDialog(false)} />`;
+    <${DatasetDialog} ids=${ids} open=${dialog} onClose=${() => setDialog(false)} />`;
 }

@@ -13,7 +13,7 @@ export function usd(value) {
   if (!isNumber(value)) return NONE;
   const size = Math.abs(value);
   if (size === 0) return "$0";
-  if (size < 0.00005) return "<$0.0001";
+  if (size < 0.0001) return `$${value.toPrecision(2)}`;
   if (size < 0.1) return `$${value.toFixed(4)}`;
   if (size < 1000) return `$${value.toFixed(2)}`;
   return `$${counts.format(value)}`;
@@ -53,7 +53,7 @@ export const shortId = (id) => (id && id.length > 14 ? `${id.slice(0, 4)}…${id
 export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…` : text);
 
 /** The format of each kind of value, and whether it is a number, which stands on the right. */
-const FORMATS = { usd, seconds, ms: (value) => seconds(value / 1000), share, tokens: count, count, number };
+const FORMATS = { usd, seconds, ms: (value) => seconds(value / 1000), share, tokens: count, count, number, figure: String };
 export const isNumeric = (kind) => kind in FORMATS;
 export const formatted = (kind, value) => (FORMATS[kind] ?? String)(value);
 export const axis = (kind) => (kind === "usd" || kind === "seconds" || kind === "share" ? FORMATS[kind] : brief);

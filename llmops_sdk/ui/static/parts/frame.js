@@ -22,7 +22,7 @@ export function Source({ sql, command }) {
       ${command && html`<${CopyButton} text=${command} label="Copy command" />`}
     </div>
     <details>
-      <summary><span class="source-name">SQL</span><code class="source-text">${visible((sql ?? "…").replace(/\s+/g, " ").slice(0, 300))}</code></summary>
+      <summary><span class="source-name">SQL</span><code class="source-text">${sql === "" ? "none: the command gives the same" : visible((sql ?? "…").replace(/\s+/g, " ").slice(0, 300))}</code></summary>
       <pre class="raw code">${visible(sql ?? "")}</pre>
     </details>
     ${sql && html`<${CopyButton} text=${sql} label="Copy SQL" />`}

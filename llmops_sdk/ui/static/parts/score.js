@@ -5,13 +5,15 @@ import { visible } from "./escape.js";
 import { number } from "./format.js";
 import { useServer } from "./server.js";
 
-export const sendScore = (target, name, value, comment) =>
-  post("scores", { trace_id: target.trace_id ?? null, span_id: target.span_id ?? null, session_id: target.session_id ?? null, name, value, comment: comment || undefined });
-export const undoScore = (target, name, id) =>
-  post("scores", { undo: id, trace_id: target.trace_id ?? null, span_id: target.span_id ?? null, session_id: target.session_id ?? null, name });
+const bodyOf = ({ trace_id, span_id, session_id }, name) => ({ trace_id: trace_id ?? null, span_id: span_id ?? null, session_id: session_id ?? null, name });
+
+/** Store a score. The later one of a person replaces the earlier one. */
+export const sendScore = (target, name, value, more = {}) => post("scores", { ...bodyOf(target, name), value, ...more });
+/** Take back the score of this person. */
+export const undoScore = (target, name, more = {}) => post("scores", { ...bodyOf(target, name), undo: true, ...more });
 
 export const scoreText = (score) => {
-  const value = score.value ?? score.label;
+  const value = ["true", "false"].includes(score.label) ? (score.label === "true" ? "yes" : "no") : (score.value ?? score.label);
   return `${visible(score.name)} ${typeof value === "number" ? number(value) : visible(value)}`;
 };
 
@@ -42,8 +44,8 @@ export function ScoreForm({ target, label, onScored }) {
       setSaid(error.message);
     }
   };
-  const give = (value, text) => run(async () => (await sendScore(target, name, value, comment)).data, `${name}: ${text}`);
-  const undo = () => run(async () => { await undoScore(target, name, last.id); return null; }, "Taken back");
+  const give = (value, text) => run(async () => { await sendScore(target, name, value, comment ? { comment } : {}); return name; }, `${name}: ${text}`);
+  const undo = () => run(async () => { await undoScore(target, last); return null; }, "Taken back");
   return html`<form class="score-form" onSubmit=${(event) => event.preventDefault()} aria-label=${label}>
     <label class="field"><span>${label}</span><input type="text" maxlength="100" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
     <div class="buttons" role="group" aria-label="Value">

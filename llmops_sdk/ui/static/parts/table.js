@@ -19,6 +19,7 @@ export function Cell({ kind, value, row, columns }) {
   }
   if (kind === "time") return html`<time datetime=${value} title=${utc(value)}>${time(value)}</time>`;
   if (kind === "status") return html`<${Status} status=${value} />`;
+  if (kind === "figure") return String(value);
   if (isNumeric(kind)) return typeof value === "number" ? formatted(kind, value) : html`<${Line} text=${value} />`;
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return formatted("number", value);
@@ -48,7 +49,7 @@ export function Table({ title, columns, rows, empty, sql }) {
     ${rows.length === 0
       ? html`<${Empty} title=${visible(empty || "Nothing here.")} />`
       : html`<${ScrollX} label=${visible(title ?? "Table")}><table class="grid">
-          <thead><tr>${columns.map((column) => html`<th scope="col" class=${classes(isNumeric(column.kind) && "num")}>${visible(column.label ?? column.name)}</th>`)}</tr></thead>
+          <thead><tr>${columns.map((column) => html`<th scope="col" class=${classes(isNumeric(column.kind) && "num")}>${visible(column.label ?? column.name) || html`<span class="offscreen">Name</span>`}</th>`)}</tr></thead>
           <tbody>${rows.slice(0, limit).map((row) => html`<tr>${columns.map(
             (column, at) => html`<td class=${classes(isNumeric(column.kind) && "num", column.kind === "time" && "when")}><${Cell} kind=${column.kind} value=${row[at]} row=${row} columns=${columns} /></td>`,
           )}</tr>`)}</tbody>
