@@ -24,7 +24,7 @@ LIST_COLUMNS = (
     f"session_id, user_id, models, scores, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
 )
 """Columns of the view `traces` that a line of the list needs."""
-LIST_NAMES = (
+LIST_NAMES: tuple[str, ...] = (
     "trace_id", "start_time", "duration_ms", "name", "status", "errors", "spans", "cost", "input_tokens",
     "output_tokens", "simulated", "session_id", "user_id", "models", "scores", "input", "output",
 )  # fmt: skip
