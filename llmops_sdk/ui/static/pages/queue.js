@@ -55,21 +55,28 @@ export default function Queue({ route, server }) {
   if (by) ask.set("by", by);
   const loaded = useApi("queue", ask);
   const items = loaded.data?.rows ?? [];
-  const [at, setAt] = useState(0);
+  // Keys come faster than the page is drawn: the place is known at once, and drawn later.
+  const place = useRef(0);
+  const [at, setDrawn] = useState(0);
+  const setAt = (next) => {
+    place.current = next;
+    setDrawn(next);
+  };
   const [given, setGiven] = useState({});
   const [said, setSaid] = useState("");
   const done = useRef([]);
   const sender = useSender();
   useEffect(() => { setAt(0); setGiven({}); done.current = []; }, [ask.toString()]);
   const item = items[at];
-  const move = (by) => setAt((now) => Math.max(0, Math.min(items.length, now + by)));
+  const move = (by) => setAt(Math.max(0, Math.min(items.length, place.current + by)));
   const give = (value, text) => {
-    if (!item || server.read_only) return;
-    const key = item.trace_id;
-    const entry = { key, at, target: { trace_id: key }, name, by };
+    const now = items[place.current];
+    if (!now || server.read_only) return;
+    const key = now.trace_id;
+    const entry = { key, at: place.current, target: { trace_id: key }, name, by };
     done.current.push(entry);
     setGiven((before) => ({ ...before, [key]: `${name}: ${text}` }));
-    setSaid(`${name} ${text} for item ${at + 1}`);
+    setSaid(`${name} ${text} for item ${entry.at + 1}`);
     sender.send(async () => {
       try {
         await sendScore(entry.target, name, value, { by });

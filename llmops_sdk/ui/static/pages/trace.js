@@ -95,7 +95,7 @@ function SpanPanel({ traceId, row, server, onClose }) {
   const messages = detail.call?.messages ?? {};
   const source = { trace: traceId, span: row.span_id };
   const others = Object.fromEntries(Object.entries(detail).filter(([name, value]) => !SHOWN.includes(name) && has(value)));
-  const replay = row.kind === "llm" && server.pages.some((page) => page.name === "replay");
+  const replay = row.kind === "llm" && server.replay;
   return html`<section class="panel" aria-label="The selected span">
     <header class="panel-head">
       <div><h2>${visible(cut(String(row.name), 120))}</h2><p class="muted"><${Status} status=${row.status} error=${row.error_type} /> · ${visible(row.kind ?? "span")} · <span class="id" title=${visible(row.span_id)}>${visible(shortId(row.span_id))}</span> <${CopyButton} text=${row.span_id} label="Copy span id" small=${true} /></p></div>

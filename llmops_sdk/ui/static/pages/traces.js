@@ -239,11 +239,13 @@ function mark(rows, more) {
 }
 
 function useRowKeys(rows, picked, pick, more) {
-  const [focus, setFocus] = useState(remembered("focus") ?? -1);
+  const [focus, setDrawn] = useState(remembered("focus") ?? -1);
+  const place = useRef(focus); // keys come faster than the page is drawn
   const move = (by) => {
     if (!rows?.length) return;
-    const next = Math.max(0, Math.min(rows.length - 1, focus + by));
-    setFocus(next);
+    const next = Math.max(0, Math.min(rows.length - 1, place.current + by));
+    place.current = next;
+    setDrawn(next);
     remember({ focus: next });
     const row = document.querySelector(`tr[data-trace="${CSS.escape(rows[next].trace_id)}"]`);
     row?.scrollIntoView({ block: "nearest" });

@@ -63,18 +63,20 @@ export const Badge = ({ kind, title, children }) => html`<span class=${classes("
 
 /** Run handlers of single keys, except while someone types. */
 export function useKeys(handlers) {
+  const latest = useRef(handlers);
+  latest.current = handlers;
   useEffect(() => {
     const onKey = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target;
       if (target instanceof HTMLElement && target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, dialog")) return;
-      const handler = handlers[event.key];
+      const handler = latest.current[event.key];
       if (!handler) return;
       if (handler(event) !== false) event.preventDefault();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  });
+  }, []);
 }
 
 /**
