@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals bench-drift-data \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals bench-drift-data bench-ui \
 	soak-faults docs picture ui-picture ui-vendor requirements clean
 
 help: ## List the tasks.
@@ -135,6 +135,9 @@ bench-evals: $(VENV)/.development ## Measure evaluations beside DeepEval, ragas 
 
 bench-drift-data: $(VENV)/.development ## Measure data drift beside Evidently, and a check of 1M calls (slow to install, then hours).
 	@$(BIN)/python benchmarks/drift_data.py --write
+
+bench-ui: $(VENV)/.development ## Measure the local page over 1M spans beside a real Phoenix (an hour, 12 GB).
+	@PYTHONPATH=tests/receivers $(BIN)/python benchmarks/ui.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py

@@ -150,7 +150,7 @@ def server(
             "sent": sent,
             "found": found,
             "disk": _bytes(folder) - empty,
-            "memory": _memory_of_marked(),
+            "memory": memory_of_marked(),
             "query": statistics.median(took),
         }
 
@@ -207,7 +207,7 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _memory_of_marked() -> float:
+def memory_of_marked() -> float:
     """Megabytes of the processes that bear the mark: a server and its workers."""
     mark = f"{MARK}={os.environ[MARK]}".encode()
     pages = 0

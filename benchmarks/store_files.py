@@ -69,12 +69,12 @@ def write_first(folder: Path, spans: int, *, days: float) -> Path:
     return out
 
 
-def _moved(source: Path, number: int, files: int) -> str:
+def _moved(source: Path, number: int, files: int, first_ms: int) -> str:
     """Return SQL that turns the rows of the first file into those of another."""
     # A trace id begins with the milliseconds of the trace's begin.
     share_ms = DAYS * DAY_NS // 1_000_000 // files
     begun = "('0x' || trace_id[:12])::BIGINT"
-    moved = f"({_FIRST_MS + number * share_ms} + ({begun} - {_FIRST_MS}))"
+    moved = f"({first_ms + number * share_ms} + ({begun} - {_FIRST_MS}))"
     return f"""SELECT * REPLACE (
         printf('%012x', {moved}) || md5(trace_id || '{number}')[:20] AS trace_id,
         md5(span_id || '{number}')[:16] AS span_id,
@@ -92,8 +92,23 @@ def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Pat
         files: How many times it is written.
         spans_a_file: Its rows.
     """
-    store = folder / "store"
-    ideal = folder / "ideal.parquet"
+    store, ideal = folder / "store", folder / "ideal.parquet"
+    made = build_store(store, first, files, spans_a_file)
+    with duckdb.connect(config={"preserve_insertion_order": True}) as connection:
+        _write_ideal(connection, made, ideal)
+    return store, ideal
+
+
+def build_store(store: Path, first: Path, files: int, spans_a_file: int, *, first_ns: int = FIRST_NS) -> list[Path]:
+    """Create a store of that many files, and return the files.
+
+    Args:
+        store: Its folder.
+        first: The first file, as for `build`.
+        files: How many times it is written.
+        spans_a_file: Its rows.
+        first_ns: When the first span begins, in nanoseconds since the epoch.
+    """
     manifest = create_store(store)
     (store / "spans").mkdir(exist_ok=True)
     now = time.time()
@@ -105,7 +120,8 @@ def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Pat
             )
             out = store / "spans" / f"L0-{origin.generation:08}-{uuid4().hex}.parquet"
             more = f", KV_METADATA {{{KEY}: '{origin.encode()}'}}"
-            connection.execute(f"COPY ({_moved(first, number, files)}) TO '{out}' {_COPY.format(more=more)}")
+            rows = _moved(first, number, files, first_ns // 1_000_000)
+            connection.execute(f"COPY ({rows}) TO '{out}' {_COPY.format(more=more)}")
             made.append(
                 DataFile(
                     name=f"spans/{out.name}",
@@ -119,8 +135,7 @@ def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Pat
             )
         manifest = commit(store, manifest.next(time=now, add=made))
         write_views(store, manifest)
-        _write_ideal(connection, [store / file.name for file in made], ideal)
-    return store, ideal
+    return [store / file.name for file in made]
 
 
 def _write_ideal(connection: duckdb.DuckDBPyConnection, files: list[Path], out: Path) -> None:
