@@ -32,13 +32,31 @@ def _traces() -> list[dict[str, Any]]:
     made = []
     for number in range(1, TRACES + 1):
         trace, start = f"{number:032x}", now_ns(number * 137 + 60)
-        common: dict[str, Any] = {"user_id": random.choice(USERS), "session_id": f"s{number % 9}", "tags": random.sample(TAGS, number % 3)}
+        common: dict[str, Any] = {
+            "user_id": random.choice(USERS),
+            "session_id": f"s{number % 9}",
+            "tags": random.sample(TAGS, number % 3),
+        }
         failed = {"status": "error", "error_type": "TimeoutError"} if number % 7 == 0 else {}
         word = random.choice(WORDS[:-1])
-        made.append(span(trace, 1, start_ns=start, ms=number * 20, name=f"answer {number % 5}", kind="agent", input={"q": word}, **common, **failed))
+        made.append(
+            span(
+                trace,
+                1,
+                start_ns=start,
+                ms=number * 20,
+                name=f"answer {number % 5}",
+                kind="agent",
+                input={"q": word},
+                **common,
+                **failed,
+            )
+        )
         model = random.choice(MODELS)
         asked = {"request_model": model, "model": model, "cost": number / 1e4}
-        made.append(call(trace, 2, f"tell me about {word}", "no", parent=1, start_ns=start + 1000, **{**common, **asked}))
+        made.append(
+            call(trace, 2, f"tell me about {word}", "no", parent=1, start_ns=start + 1000, **{**common, **asked})
+        )
         if number % 4 == 0:
             made.append(span(trace, 3, parent=1, start_ns=start + 2000, name="search", kind="retriever", **common))
     return made

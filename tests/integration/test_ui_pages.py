@@ -26,7 +26,13 @@ SHOTS = os.environ.get("UI_SCREENSHOTS")
 def llmops(*words: str, cwd: Path) -> str:
     env = {**without_settings(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "llmops_sdk", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "llmops_sdk", *words],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -151,7 +157,9 @@ def test_keyboard_alone_leads_from_the_list_to_a_score(demo: Path, served: Serve
     keys.press("Enter")
     page.get_by_role("form", name="Score this trace").get_by_text("quality: 4").wait_for()
     sql = f"SELECT name, value FROM scores WHERE trace_id = '{focused}'"
-    assert json.loads(llmops("sql", sql, "--format=json", "--store", str(demo), cwd=demo.parent)) == [{"name": "quality", "value": 4.0}]
+    assert json.loads(llmops("sql", sql, "--format=json", "--store", str(demo), cwd=demo.parent)) == [
+        {"name": "quality", "value": 4.0}
+    ]
     assert tab.problems == []
     tab.context.close()
 

@@ -11,7 +11,7 @@ import { Facts } from "../parts/table.js";
 import { Line, Text } from "../parts/text.js";
 
 function Turn({ turn, number }) {
-  const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages" };
+  const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages", inner: true };
   const { said = [], answered = [] } = turn;
   return html`<section class="turn" aria-label=${`Turn ${number}`}>
     <header class="turn-head">

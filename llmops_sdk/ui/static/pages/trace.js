@@ -85,7 +85,7 @@ function SpanFacts({ detail, traceId, row }) {
 
 /** Input or output: the messages of a call to a model, else the value of the span. */
 function Side({ title, messages, value, source }) {
-  if (Array.isArray(messages) && messages.length) return html`<${Conversation} title=${title} messages=${messages} source=${source} />`;
+  if (Array.isArray(messages) && messages.length) return html`<${Conversation} title=${title} messages=${messages} source=${{ ...source, inner: true }} />`;
   return html`<${Content} title=${title} value=${has(messages) ? messages : value} source=${source} />`;
 }
 

@@ -68,10 +68,11 @@ const looksLikeMessages = (value) => Array.isArray(value) && value.length > 0 &&
 export function Content({ value, title, source }) {
   if (value === null || value === undefined) return null;
   const messages = looksLikeMessages(value) ? value : looksLikeMessages(value?.messages) ? value.messages : null;
-  if (messages) return html`<${Conversation} messages=${messages} title=${title} source=${source} />`;
-  if (value?.role) return html`<${Conversation} messages=${[value]} title=${title} source=${source} />`;
+  const inside = { ...source, inner: true }; // the text is a part of the stored JSON
+  if (messages) return html`<${Conversation} messages=${messages} title=${title} source=${inside} />`;
+  if (value?.role) return html`<${Conversation} messages=${[value]} title=${title} source=${inside} />`;
   if (!isText(value) && isText(value.text) && value.text) {
-    return html`<section class="conversation"><h3>${title}</h3><div class="message"><${Text} value=${value.text} source=${source} /></div>
+    return html`<section class="conversation"><h3>${title}</h3><div class="message"><${Text} value=${value.text} source=${inside} /></div>
       <details class="part"><summary>All fields</summary><${Json} value=${value} source=${source} label=${title} /></details></section>`;
   }
   return html`<section class="conversation"><h3>${title}</h3>${isText(value)
