@@ -55,9 +55,7 @@ def test_the_token_becomes_a_cookie_of_this_port_and_leaves_the_address(page):
 
         assert (answer.status_code, answer.headers["location"]) == (303, "/?since=2h")
         cookie = answer.headers["set-cookie"]
-        assert re.fullmatch(
-            rf"llmops_ui_{page.server.port}=[\w-]{{43}}; HttpOnly; SameSite=Strict; Path=/", cookie
-        )
+        assert re.fullmatch(rf"llmops_ui_{page.server.port}=[\w-]{{43}}; HttpOnly; SameSite=Strict; Path=/", cookie)
         assert page.token not in cookie
         assert browser.get(API).status_code == 200
 
@@ -70,7 +68,8 @@ def test_a_token_that_was_not_given_opens_one_browser(folder, open_page):
 
     assert (first.status_code, again.status_code) == (303, 401)
     assert "set-cookie" not in again.headers
-    assert len(page.announced) == 2 and page.announced[1] != address
+    assert len(page.announced) == 2
+    assert page.announced[1] != address
     assert httpx.get(page.announced[1], trust_env=False).status_code == 303
 
 
@@ -109,7 +108,9 @@ def test_a_request_with_two_hosts_is_refused(page):
         assert connection.makefile("rb").readline().split()[1] == b"400"
 
 
-@pytest.mark.parametrize("path", [API, "/traces", "/static/none.js", "/api/v1/none", "/api/v1/trace/%00", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", [API, "/traces", "/static/none.js", "/api/v1/none", "/api/v1/trace/%00", "/favicon.ico"]
+)
 def test_every_answer_has_the_policy(page, path):
     headers = page.client.get(path).headers
 
@@ -124,7 +125,13 @@ def test_every_answer_has_the_policy(page, path):
 
 
 def test_files_outside_the_static_folder_are_not_served(page):
-    for path in ("/static/../_app.py", "/static/%2e%2e/_app.py", "/static/.hidden.js", "/static/a%00.js", "/static//etc"):
+    for path in (
+        "/static/../_app.py",
+        "/static/%2e%2e/_app.py",
+        "/static/.hidden.js",
+        "/static/a%00.js",
+        "/static//etc",
+    ):
         assert page.client.get(path).status_code in {403, 404}
 
 
