@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ui_tables import with_tables
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.ui._answers import plain, text_preview
@@ -149,3 +152,9 @@ def test_values_are_put_into_sql_as_literals(tmp_path):
     assert asked.command("traces") == "llmops traces --user=--x --tag=a '--tag=b c'"
     with pytest.raises(UsageError, match="once"):
         Asked(tmp_path, {"user": ["a", "b"]}).filter.where("spans")
+
+
+def test_the_documentation_has_the_pages_as_they_are():
+    text = (Path(__file__).parents[2] / "docs" / "ui.md").read_text("utf-8")
+
+    assert with_tables(text) == text, "run make docs"
