@@ -145,6 +145,7 @@ docs: $(VENV)/.development ## Regenerate the generated pages in docs/.
 	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
+	@$(BIN)/python tools/ui_tables.py
 
 picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
 	@$(BIN)/python tools/terminal_picture.py
@@ -164,7 +165,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "the pins are made with Python 3.11")'
 	@[ -x $(VENV)/pip-tools/bin/pip-compile ] || { $(BIN)/python -m venv $(VENV)/pip-tools; \
 		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
-	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --build-deps-for editable --extra ui --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
 	@for name in browser instrumentors logfire models shared; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \

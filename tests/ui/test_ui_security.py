@@ -68,7 +68,8 @@ def test_a_token_that_was_not_given_opens_one_browser(folder, open_page):
 
     assert (first.status_code, again.status_code) == (303, 401)
     assert "set-cookie" not in again.headers
-    assert len(page.announced) == 2 and page.announced[1] != address
+    assert len(page.announced) == 2
+    assert page.announced[1] != address
     assert httpx.get(page.announced[1], trust_env=False).status_code == 303
 
 
