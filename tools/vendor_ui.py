@@ -1,4 +1,4 @@
-"""Renew llmops_sdk/ui/static/vendor: the libraries of the local page, their licences, and a manifest of SHA-512 digests.
+"""Renew llmops_sdk/ui/static/vendor: the libraries of the page, their licences, and a manifest of SHA-512 digests.
 
 Run it with `make ui-vendor` on a development machine. It needs npm, only to fetch the packed archives: no script of a
 package runs. Each archive must have the digest below. To update a library, change its version, run, and copy

@@ -1,4 +1,4 @@
-"""The filters of the page, its command and its SQL give the same traces; a search in a large store streams and stops."""
+"""Filters of the page, its command and its SQL give the same traces; a search in a large store streams and stops."""
 
 from __future__ import annotations
 

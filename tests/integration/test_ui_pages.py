@@ -1,4 +1,4 @@
-"""Every page of the local page over the demo's stores, in both themes and two widths: quiet, accessible, not too wide."""
+"""Every page over the demo's store, in both themes and two widths: quiet, accessible, not too wide."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def call(trace: str, number: int, question: str, answer: str, **columns: Any) ->
 
 
 def big_trace(spans: int = 20_000, levels: int = 12) -> list[dict[str, Any]]:
-    """Return one trace with the given levels, two circles, orphans, errors, and spans that begin before their parents."""
+    """Return one trace of many levels, with two circles, orphans, errors, and spans that begin before their parents."""
     random.seed(7)
     start = now_ns(600)
     made = [span(BIG_TRACE, 1, start_ns=start, ms=60_000, name="big", kind="agent")]
@@ -129,8 +129,8 @@ def hostile_spans() -> list[dict[str, Any]]:
             "role": "assistant",
             "parts": [{"type": "tool_call", "id": short, "name": short, "arguments": {short: short}}],
         }
-        made.append(
-            call(trace, 2, text, text, parent=1, start_ns=start, request_model=short, model=short, provider=short,
-                 **{**common, "name": short, "output_messages": [called, {"role": short, "parts": [{"type": short, "content": text}]}]})
-        )  # fmt: skip
+        other = {"role": short, "parts": [{"type": short, "content": text}]}
+        columns = {**common, "name": short, "request_model": short, "model": short, "provider": short}
+        columns |= {"output_messages": [called, other], "parent": 1, "start_ns": start}
+        made.append(call(trace, 2, text, text, **columns))
     return made

@@ -20,7 +20,7 @@ __all__ = ["Served", "Tab", "chromium", "serve_page", "settled", "without_settin
 
 _ROOT = Path(__file__).parents[2]
 _SAY = """
-addEventListener('securitypolicyviolation', (event) => console.error('policy', event.violatedDirective, event.blockedURI));
+addEventListener('securitypolicyviolation', (event) => console.error('policy', event.effectiveDirective));
 addEventListener('unhandledrejection', (event) => console.error('unhandled', String(event.reason)));
 """
 
