@@ -19,7 +19,8 @@ BIDI = list(HOSTILE_TEXTS).index("bidi") + 1
 LINK = list(HOSTILE_TEXTS).index("link") + 1
 LENGTHY = "5" * 32
 ACTIVE = ", ".join(
-    f"main {one}" for one in ("img", "script", "iframe", "object", "svg", "style", "a[href^=http]", "a[href^=javascript]")
+    f"main {one}"
+    for one in ("img", "script", "iframe", "object", "svg", "style", "a[href^=http]", "a[href^=javascript]")
 )
 
 

@@ -92,6 +92,10 @@ function streamSearch(filters, set, stop, resumed) {
     set((last) => ({ ...last, rows, stale: false, loading: false, done: true, ...values }));
   };
   stop.current = () => end({ stopped: true });
+  source.addEventListener("start", (event) => {
+    const { sql, command } = JSON.parse(event.data);
+    set((last) => ({ ...last, sql, command }));
+  });
   source.addEventListener("rows", (event) => {
     const body = JSON.parse(event.data);
     rows = merge(rows, body.rows ?? body);
@@ -99,11 +103,11 @@ function streamSearch(filters, set, stop, resumed) {
   });
   source.addEventListener("progress", (event) => {
     const body = JSON.parse(event.data);
-    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to, sql: body.sql ?? last.sql, command: body.command ?? last.command }));
+    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to }));
   });
   source.addEventListener("done", (event) => {
     const body = JSON.parse(event.data);
-    end({ next: body.next ?? null, complete: body.complete ?? true, progress: body.searched_back_to, sql: body.sql, command: body.command, notes: body.notes });
+    end({ next: body.next ?? null, complete: body.complete ?? true, progress: body.searched_back_to });
   });
   // The server's own error has data; an error of the connection has none.
   source.onerror = (event) => end({ error: event.data ? JSON.parse(event.data) : { message: "The search ended before it was done. Try again, or choose a shorter time." } });
