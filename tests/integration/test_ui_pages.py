@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_backends import free_port, serving
 from real_browser import Served, Tab, chromium, serve_page, settled, without_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs the driver
@@ -199,6 +200,38 @@ llmops.flush()
         page.get_by_role("link", name="appears live").wait_for(timeout=10_000)
     assert tab.problems == []
     tab.context.close()
+
+
+MOUNTED = """
+import sys
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from llmops_sdk.ui import app
+
+service = Starlette(routes=[Mount("/ops/llmops", app(auth="host", path=sys.argv[1]))])
+uvicorn.run(service, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+def test_page_works_where_a_service_mounts_it(demo: Path, browser: Any, tmp_path: Path):
+    program, port = tmp_path / "mounted.py", free_port()
+    program.write_text(MOUNTED)
+    origin = f"http://127.0.0.1:{port}"
+    environ = {"PYTHONPATH": str(ROOT)}
+    with serving([sys.executable, str(program), str(demo), str(port)], f"{origin}/ops/llmops/traces", environ):
+        served = Served(None, f"{origin}/ops/llmops/")
+        tab = Tab(browser, served).enter()
+        page = tab.page
+        page.locator(".row-link").first.click()
+        page.locator(".waterfall").wait_for()
+        assert page.url.startswith(f"{origin}/ops/llmops/trace/")
+        page.get_by_role("link", name="Metrics").click()
+        page.locator(".chart").first.wait_for()
+        page.go_back()
+        page.locator(".waterfall").wait_for()
+        assert tab.problems == []
+        tab.context.close()
 
 
 def test_theme_button_changes_the_theme_and_is_remembered(served: Served, browser: Any, signed_in: Any):

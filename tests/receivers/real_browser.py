@@ -28,7 +28,7 @@ addEventListener('unhandledrejection', (event) => console.error('unhandled', Str
 class Served:
     """A running `llmops ui`."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, process: subprocess.Popen[str] | None, address: str) -> None:
         self.process = process
         self.address = address  # with the token, which opens one browser
         self.origin = f"http://{urlsplit(address).netloc}"
