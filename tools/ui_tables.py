@@ -26,7 +26,7 @@ def with_tables(page: str) -> str:
     lines += ["", "| GET `/api/v1/…` | gives in `data` |", "|---|---|"]
     lines += [f"| `{one.path}` | {one.shows} |" for one in READS]
     lines += ["| `search` | Events: `rows`, `progress` (`searched_back_to`), `done` (`complete`, `rows`, `next`). |"]
-    lines += ["| `live` | Events: `ready`, `traces` (`rows`), `changed`, `gap`. |"]
+    lines += ["| `live` | Events: `ready`, `traces` (`rows`), `position`, `changed`, `gap`, `error`. |"]
     lines += ["", "| POST `/api/v1/…` | does |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, text in CHANGES.items()]
     return before + _BEGIN + "\n" + "\n".join(lines) + "\n\n" + _END + after

@@ -19,10 +19,10 @@ import llmops_sdk as llmops
 from llmops_sdk.cli._examples import COMMANDS
 from llmops_sdk.cli._filters import parse_filter
 from llmops_sdk.cli.inspect._tail import Tail
-from llmops_sdk.store.reading._window import Window
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.store import query as store_query
 from llmops_sdk.store.reading._follow import Follower, Lines
+from llmops_sdk.store.reading._window import Window
 
 
 class Watch:

@@ -28,8 +28,8 @@ def test_live_shows_what_ends_and_resumes(page, folder):
         stream = events(answer)
         assert next(stream)[0] == "ready"
         sink.write([PlainSpan(name="first", trace_id=77, span_id=1)])
-        _, data, position = next(one for one in stream if one[0] == "traces")
-        assert [row["name"] for row in data["rows"]] == ["first"]
+        assert [row["name"] for row in next(one for one in stream if one[0] == "traces")[1]["rows"]] == ["first"]
+        position = next(one for one in stream if one[0] == "position")[2]
     sink.write([PlainSpan(name="between", trace_id=78, span_id=1)])
     with page.client.stream("GET", "/api/v1/live", headers={"Last-Event-ID": position}) as answer:
         _name, data, _ = next(one for one in events(answer) if one[0] == "traces")

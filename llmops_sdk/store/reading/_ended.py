@@ -17,6 +17,7 @@ __all__ = ["SPAN_COLUMNS", "EndedSpans", "latest_ended"]
 
 _QUIET_SECONDS = 60.0
 _PENDING = 8 * 1024 * 1024  # bytes of lines
+_PATIENCE_SECONDS = 0.5
 SPAN_COLUMNS = (
     "trace_id, span_id, start_time, duration_ms, kind, name, model, input_tokens, output_tokens, cost, status, "
     "error_type, session_id, user_id"
@@ -85,7 +86,7 @@ class EndedSpans:
 
     def step(self) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of what has ended since the last step, in batches and in order."""
-        pending = 0
+        pending, began = 0, self._clock.monotonic()
         while batch := self._follower.read():
             for new in batch:
                 if isinstance(new, Lines):
@@ -93,9 +94,10 @@ class EndedSpans:
                     pending += sum(map(len, new.lines))
                 else:
                     self._missed += new.bytes
-            if pending > _PENDING:
+            # Not only by size: while programs write without a pause, there is always something new.
+            if pending > _PENDING or (pending and self._clock.monotonic() - began > _PATIENCE_SECONDS):
                 yield from self._ended()
-                pending = 0
+                pending, began = 0, self._clock.monotonic()
         # Once for all new lines, as far as memory allows: in order, and traces with all their spans.
         if pending:
             yield from self._ended()

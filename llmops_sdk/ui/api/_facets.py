@@ -50,8 +50,6 @@ def facets(asked: Asked) -> Answer:
         try:
             data[name] = asked.rows(sql, params)
         except QueryError:
-            if not data:
-                raise
             notes.append(f"no time was left to count {name}")
             break
         shown = shown or with_values(sql, params)
