@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_stores import call, now_ns, write_store
 from real_backends import free_port, serving
 from real_browser import Served, Tab, chromium, serve_page, settled, without_settings
 
@@ -230,6 +231,39 @@ def test_page_works_where_a_service_mounts_it(demo: Path, browser: Any, tmp_path
         page.locator(".chart").first.wait_for()
         page.go_back()
         page.locator(".waterfall").wait_for()
+        assert tab.problems == []
+        tab.context.close()
+
+
+def test_text_of_a_pruned_user_leaves_the_open_pages(tmp_path: Path, browser: Any):
+    store = write_store(
+        tmp_path / "store",
+        [
+            call(
+                f"{number:032x}",
+                1,
+                f"secret of {user}",
+                "no",
+                start_ns=now_ns(number),
+                name=f"asked by {user}",
+                user_id=user,
+            )
+            for number, user in enumerate(("ada", "bob"), 1)
+        ],
+    )
+    with serve_page(store) as served:
+        tab = Tab(browser, served).enter()
+        listed, opened = tab.page, tab.context.new_page()
+        listed.goto(f"{served.origin}/traces?live=1")
+        listed.get_by_role("link", name="asked by ada").wait_for()
+        opened.goto(f"{served.origin}/trace/{1:032x}?span={1:016x}")
+        opened.locator(".message", has_text="secret of ada").wait_for()
+        tab.expected = ("404",)  # the open trace is gone
+        llmops("prune", "--user", "ada", "--yes", "--store", str(store), cwd=tmp_path)
+        for page in (listed, opened):
+            page.get_by_text("ada").first.wait_for(state="hidden", timeout=5_000)
+            assert "secret of ada" not in page.content()
+        listed.get_by_role("link", name="asked by bob").wait_for()
         assert tab.problems == []
         tab.context.close()
 
