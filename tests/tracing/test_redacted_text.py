@@ -35,15 +35,15 @@ def redacted_json(raw: bytes) -> tuple[bytes, dict[str, int]]:
 
 
 @each
-@pytest.mark.parametrize("around", ["{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"])
-def test_a_secret_in_text_is_redacted(planted: PlantedSecret, around: str):
-    text, counts = redacted(around.format(planted.text))
-    assert planted.core not in text
-    assert f"[REDACTED:{planted.kind}]" in text
-    assert counts == {planted.kind: 1}
-    before, after = around.split("{}")
-    assert text.startswith(before)
-    assert text.endswith(after)
+def test_a_secret_in_text_is_redacted(planted: PlantedSecret):
+    for around in ("{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"):
+        text, counts = redacted(around.format(planted.text))
+        assert planted.core not in text, around
+        assert f"[REDACTED:{planted.kind}]" in text, around
+        assert counts == {planted.kind: 1}, around
+        before, after = around.split("{}")
+        assert text.startswith(before), around
+        assert text.endswith(after), around
 
 
 @each
@@ -249,13 +249,13 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("spelled", ["{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"])
-def test_one_list_of_names_serves_the_settings_and_redaction(name: str, spelled: str):
+def test_one_list_of_names_serves_the_settings_and_redaction(name: str):
     words = name.split()
     camel = "".join(word if word == "pwd" else word.title() for word in words)
-    key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
-    assert is_secret_name(key)
-    assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}
+    for spelled in ("{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"):
+        key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
+        assert is_secret_name(key), key
+        assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}, key
 
 
 HARMLESS = [
