@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
+from thorough_cases import thorough
 
 from llmops_sdk.config._secrets import CERTAIN_WORDS, QUALIFIED_WORDS, is_secret_name
 from llmops_sdk.tracing.privacy import _sieves
@@ -207,6 +208,7 @@ def test_tokens_are_redacted_by_name_and_words_are_not():
     assert redacted_json(raw) == (raw, {})
 
 
+@pytest.mark.thorough
 def test_the_standard_library_holds_next_to_no_secret():
     found: list[str] = []
     lines = 0
@@ -429,7 +431,8 @@ def _cpu_seconds(unit: str, size: int) -> tuple[float, float]:
     return in_text, in_json
 
 
-@pytest.mark.parametrize("size", [40_000, pytest.param(120_000, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", [40_000, thorough(120_000)])
 @pytest.mark.parametrize("unit", HOSTILE, ids=range(len(HOSTILE)))
 def test_time_of_redacting_a_hostile_text_grows_linearly(unit: str, size: int):
     # A ratio in one run, whatever the machine: eight times the text takes eight times as long, and 64 times as long
