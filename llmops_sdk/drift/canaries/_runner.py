@@ -21,13 +21,12 @@ from llmops_sdk.drift.canaries._plan import CanaryItem, Plan, Scorer
 from llmops_sdk.errors import BudgetExceededError, ConfigError, LLMOpsError
 from llmops_sdk.resilience.budgets import budget as budget_of
 from llmops_sdk.store import query
+from llmops_sdk.store._own_traces import CANARY_TAG
 from llmops_sdk.store._record_writer import CanaryRunRecord, RecordWriter
 from llmops_sdk.tracing import context, span
 
-__all__ = ["CANARY_TAG", "CanaryRun", "run_plan", "spent_today"]
+__all__ = ["CanaryRun", "run_plan", "spent_today"]
 
-CANARY_TAG = "llmops.canary"
-"""The tag and the attribute of the spans of canaries."""
 _LONGEST_ANSWER = 200
 _HOPELESS = 20
 _SPENT = "SELECT coalesce(sum(cost), 0) FROM canary_runs WHERE canary = $name AND time >= make_timestamp($midnight)"
