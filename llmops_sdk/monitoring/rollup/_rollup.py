@@ -77,6 +77,7 @@ class Rollup:
         self._deep_at = self._tidy_at = -1
         self.version = 0
         """Changes with each refresh."""
+        self._has_problems = False
         self.is_deep = False
         """Whether the last refresh also read older rows again."""
         self._counted = {one: _Counted(one, int(horizon)) for one, horizon in wanted.items()}
@@ -99,6 +100,11 @@ class Rollup:
         """Return how many groups the last refresh left out, because there were too many."""
         return self._counted[series].left_out
 
+    @property
+    def has_problems(self) -> bool:
+        """Return whether a series could not be counted."""
+        return self._has_problems
+
     def problem(self, series: Series) -> str | None:
         """Return why a series could not be counted, or None."""
         return self._counted[series].problem
@@ -118,6 +124,7 @@ class Rollup:
         new = [one.series for one in due if one.covered is None]
         known = [one.series for one in due if one.covered is not None]
         found = [self._try(scan, end, deep) for scan in (*same_scan(new), *same_scan(known))]
+        self._has_problems = any(one.problem is not None for one in self._counted.values())
         with self._transaction():
             for scan in found:
                 for counted, since, until, groups in scan:

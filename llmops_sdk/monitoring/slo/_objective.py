@@ -81,6 +81,7 @@ class Objective:
         self.series = slo_series(name, slo, simulated)
         self._allowed = 1 - slo.objective
         self._longest_short = max(one.short for one in self.windows) // 60
+        self._shares = {one.long: self._burn(one) * self._allowed for one in self.windows}
 
     def wanted(self) -> Mapping[Series, float]:
         return {self.series: self.settings.period + 3_600}
@@ -123,9 +124,9 @@ class Objective:
         # Half of a window without history would make its share that of the other half.
         if first > until - long / 2:
             return None
-        bad_share = self._burn(window) * self._allowed
-        near = track.window(until - short, until)
-        if not near.events or near.bad < bad_share * near.events:
+        bad_share = self._shares[window.long]
+        events, bad, _ = track.counts(until - short, until)
+        if not events or bad < bad_share * events:
             return None
         sums = track.window(until - long, until)
         if sums.bad < bad_share * sums.events:

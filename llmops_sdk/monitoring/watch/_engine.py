@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmops_sdk.errors import ConfigError, QueryError
@@ -15,6 +15,7 @@ from llmops_sdk.monitoring.states._outcome import EVERYTHING, Evaluator, Outcome
 __all__ = ["Engine", "Event", "Message"]
 
 _LATE_EVERY = 3_600
+_NOTHING: Container[tuple[str, ...]] = ()
 _LONGEST_PAUSE = 900
 """Seconds until a rule that failed is tried again, at most."""
 
@@ -119,14 +120,16 @@ class Engine:
         events: list[Event] = []
         for evaluator in self.evaluators:
             active = self._active[evaluator.name]
-            problem = next(filter(None, map(self.rollup.problem, active.series)), None)
-            if problem is None and end < active.retry_at <= end + _LONGEST_PAUSE:
-                problem = before.get(evaluator.name)
+            problem = self._problem(active, before.get(evaluator.name), end)
             if problem is not None:
                 self.problems[evaluator.name] = problem
                 continue
-            late = sum(self.rollup.late(series) for series in active.late_series)
-            asked = EVERYTHING if late >= 1 else {labels for _, labels in active.alerts}
+            late = sum(map(self.rollup.late, active.late_series)) if active.late_series else 0.0
+            asked: Container[tuple[str, ...]] = _NOTHING
+            if late >= 1:
+                asked = EVERYTHING
+            elif active.alerts:
+                asked = {labels for _, labels in active.alerts}
             try:
                 outcomes = list(evaluator.evaluate(self.rollup, end, asked))
             except (QueryError, ConfigError) as error:
@@ -143,6 +146,14 @@ class Engine:
                 found = self._late(evaluator, active, outcomes, found, late, end)
             events += found
         return events
+
+    def _problem(self, active: _Active, known: str | None, end: int) -> str | None:
+        """Return why a rule cannot be evaluated now, or None."""
+        if self.rollup.has_problems:
+            found = next(filter(None, map(self.rollup.problem, active.series)), None)
+            if found is not None:
+                return found
+        return known if active.retry_at and end < active.retry_at <= end + _LONGEST_PAUSE else None
 
     def _step(
         self, evaluator: Evaluator, active: _Active, outcomes: Sequence[Outcome], end: int
