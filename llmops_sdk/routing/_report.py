@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._public import public
 from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing._fitted import Fitted
+from llmops_sdk.routing._model_row import ModelRow
 from llmops_sdk.routing.decisions._artefacts import SuspiciousKind
 from llmops_sdk.routing.decisions._curve import CurvePoint
 from llmops_sdk.routing.learning._scores import ScoreTable
@@ -17,31 +18,9 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["ModelRow", "RouterReport", "report_of"]
+__all__ = ["RouterReport", "report_of"]
 
 _TWO_SIDED = 1.959963984540054
-
-
-@public("llmops_sdk.routing")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRow:
-    """One model on one kind of prompts.
-
-    Attributes:
-        kind: The kind; "" for all prompts whose scores are believed.
-        model: The model.
-        n: Its scores.
-        quality: Their mean, weighted with the propensities where those are known; None where there are none.
-        interval: The 95 % interval of the mean.
-        cost: The mean cost in USD, or None where unknown.
-    """
-
-    kind: str
-    model: str
-    n: int
-    quality: float | None
-    interval: Interval | None
-    cost: float | None
 
 
 @public("llmops_sdk.routing")
@@ -99,7 +78,7 @@ def report_of(
         dominated=_dominated(overall),
         margin=margin,
         chosen=chosen,
-        curve=fitted.curve,
+        curve=fitted.curve if fitted.kind_curve is None else fitted.kind_curve,
         needed=needed,
         suspicious=fitted.suspicious,
         notes=tuple(_notes(table, fitted, needed, _dominated(overall), is_open=is_open)),
