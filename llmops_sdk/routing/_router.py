@@ -230,16 +230,19 @@ class Router:
         return Route(
             model=model,
             reason=reason,
-            expected_quality={
-                name: min(max(value, 0.0), 1.0)
-                for name, value in zip(self.models, found.quality, strict=True)
-                if value is not None
-            },
+            expected_quality=self._as_scores(found.quality),
             expected_cost=self._costs,
             quality_error=self._errors,
             familiarity=found.familiarity,
             version=self._version,
         )
+
+    def _as_scores(self, predicted: Sequence[float | None]) -> dict[str, float]:
+        """Return predictions as scores from 0 to 1; the differences to the strongest model stay where they can."""
+        strong = predicted[self._fitted.quality.strongest] or 0.0
+        shift = min(max(strong, 0.0), 1.0) - strong
+        known = zip(self.models, predicted, strict=True)
+        return {name: min(max(value + shift, 0.0), 1.0) for name, value in known if value is not None}
 
     def _decide(
         self, found: SinglePrediction, point: CurvePoint | None, usable: Sequence[str], kind: str
