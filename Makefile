@@ -127,7 +127,7 @@ bench-guardrails: $(VENV)/.development ## Measure the guards beside four other l
 bench-caching: $(VENV)/.development ## Measure the semantic cache beside three others (slow to install, then 12 minutes).
 	@$(BIN)/python benchmarks/caching.py --write
 
-bench-routing: $(VENV)/.development ## Measure the router beside ParetoBandit and semantic-router (needs data; 30 minutes).
+bench-routing: $(VENV)/.development ## Measure the router beside ParetoBandit and semantic-router (needs data; 15 minutes).
 	@$(BIN)/python benchmarks/routing.py
 
 bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load run beside litellm's Router (10 minutes).

@@ -1,8 +1,8 @@
 """The peers of the routing benchmark: each runs as a process in its own environment, and this file is its program.
 
 The environments are made at first use under `.venv/routing`, or the folder in LLMOPS_BENCH_PEERS, from the pins in
-`requirements-routing/`. A peer gets a task as JSON on standard input, with arrays in a file, and writes its result as JSON. Both get the vectors of the
-benchmark, since their own encoders need a download or an account.
+`requirements-routing/`. A peer gets a task as JSON on standard input, with arrays in a file, and writes its result as
+JSON. Both get the vectors of the benchmark, since their own encoders need a download or an account.
 
 ParetoBandit learns online from the score of the model that it chose: cold, as its documentation says for models of
 one's own. semantic-router sends prompts to routes by their utterances. A route is a kind of prompts here, with all

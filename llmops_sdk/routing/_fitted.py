@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmops_sdk.embeddings._vectors import numpy
@@ -11,7 +11,7 @@ from llmops_sdk.routing.decisions._artefacts import SuspiciousKind, suspicious_k
 from llmops_sdk.routing.decisions._curve import CurvePoint, curve
 from llmops_sdk.routing.features._read import Features
 from llmops_sdk.routing.learning._kinds import across_folds, kind_offsets
-from llmops_sdk.routing.learning._quality import QualityModel
+from llmops_sdk.routing.learning._quality import QualityModel, strongest_of
 from llmops_sdk.routing.learning._scores import ScoreTable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Fitted:
         kind_offsets: By kind, what to add to the prediction of each model for a prompt of this kind.
         familiar: The least cosine of a familiar prompt.
         spread: The standard deviation of what is left of each difference after the prediction.
-        suspicious: The kinds that were left out.
+        suspicious: The kinds that seem graded wrongly, and whether they were left out.
         estimates: The score of each model on each prompt: as observed, or doubly robust where it was not.
     """
 
@@ -76,10 +76,10 @@ def fit_all(
     propensities = table.propensities
     if propensities is None:
         propensities = np.broadcast_to(known.mean(axis=0), known.shape)
-    suspicious = suspicious_kinds(table)
+    suspicious = _judged(suspicious_kinds(table), table, keep_suspicious=keep_suspicious)
     believed = np.ones(len(features), dtype=bool)
-    if table.kinds is not None and not keep_suspicious:
-        believed = ~np.isin(np.array(table.kinds), [one.kind for one in suspicious])
+    if table.kinds is not None:
+        believed = ~np.isin(np.array(table.kinds), [one.kind for one in suspicious if one.left_out])
     quality = QualityModel.fit(features, table, believed, propensities)
     fold = np.random.default_rng(seed).integers(0, _FOLDS, len(features))
     predicted = _across_folds(features, table, believed, propensities, fold)
@@ -118,6 +118,20 @@ def fit_all(
         suspicious=suspicious,
         estimates=estimates,
     )
+
+
+def _judged(
+    found: tuple[SuspiciousKind, ...], table: ScoreTable, *, keep_suspicious: bool
+) -> tuple[SuspiciousKind, ...]:
+    """Return suspicious kinds with those marked that must not count.
+
+    Wrong scores of the strongest model would send prompts to worse models. Those of another model only keep prompts
+    away from it, and the scores of the others are as good as ever.
+    """
+    if keep_suspicious or not found:
+        return found
+    strongest = table.models[strongest_of(table)]
+    return tuple(replace(one, left_out=one.model == strongest) for one in found)
 
 
 def _spread(left: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RouterReport", "report_of"]
 
 _TWO_SIDED = 1.959963984540054
+_TOLD = {True: "was left out of the fit", False: "counts, and keeps prompts away from this model"}
 
 
 @public("llmops_sdk.routing")
@@ -37,7 +38,7 @@ class RouterReport:
         curve: Quality over cost on prompts of other folds.
         needed: How many scored prompts it takes to prove that a cheaper model is good enough; None where it is proven,
             or where the cheaper models seem too bad.
-        suspicious: Kinds with scores that are hardly true; they were left out unless they were kept.
+        suspicious: Kinds with scores that are hardly true.
         notes: What a reader must know, one sentence each.
     """
 
@@ -131,7 +132,7 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"{one.model} scores {one.mean:.3f} on {one.kind} ({one.n} prompts) and {one.elsewhere:.3f} elsewhere: "
-        "check how it was graded; the kind was left out of the fit unless suspicious kinds are kept"
+        f"check how it was graded; the kind {_TOLD[one.left_out]}"
         for one in fitted.suspicious
     ]
     notes += [f"{model} costs more and is worse than another model: leave it out" for model in dominated]

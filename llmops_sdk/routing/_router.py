@@ -47,7 +47,7 @@ class Router:
         self._default, self._version = default, version
         self._points: dict[tuple[float | None, float | None, bool], CurvePoint | None] = {}
         self._offsets: dict[str, list[float]] = {kind: found.tolist() for kind, found in fitted.kind_offsets.items()}
-        self._doubtful = frozenset(one.kind for one in fitted.suspicious) - set(self._offsets)
+        self._doubtful = frozenset(one.kind for one in fitted.suspicious if one.left_out)
         self._single = SinglePredictor(fitted.quality, fitted.believed)
         self._reckoned: list[float] = cost_matrix(fitted.costs, 1)[0].tolist()
         self._has_cheaper = min(self._reckoned) < self._reckoned[fitted.quality.strongest]
@@ -98,7 +98,7 @@ class Router:
                 says. Default: the share of the prompts that have a score of the model.
             default: The model for prompts of which too little is known; others must be proven to be not worse. Default:
                 the one with the best mean score.
-            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.
             embedder: Turns texts into vectors: an embedder, or its name.
             seed: Of the folds on which the router is measured.
 
@@ -160,7 +160,7 @@ class Router:
                 and if known `cost` (USD), `kind` and `propensity`.
             source: Only scores of this source, e.g. "user". Default: the mean over the sources.
             default: The model for prompts of which too little is known. Default: the last one of the route.
-            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.
             seed: Of the folds on which the router is measured.
             path: The store's folder. Default: the configured one.
 
@@ -171,8 +171,18 @@ class Router:
             MissingDependencyError: numpy is not installed.
 
         Example:
+            >>> import llmops_sdk as llmops
             >>> from llmops_sdk.routing import Router
-            >>> router = Router.from_traces(score="helpful", route=["small", "large"])  # doctest: +SKIP
+            >>> echo = {"model": "offline/echo"}
+            >>> settings = llmops.configure(models={"small": echo, "large": echo})
+            >>> for number in range(50):
+            ...     for model in ("small", "large"):
+            ...         answer = llmops.chat(f"What is {number} plus 2?", model=model)
+            ...         llmops.score("helpful", 1, span_id=answer.span_id)
+            >>> flushed = llmops.flush()
+            >>> router = Router.from_traces(score="helpful", route=["small", "large"])
+            >>> router.choose("What is 7 plus 2?", quality=0.5).model
+            'small'
         """
         from llmops_sdk.routing._stored import scored_prompts
 

@@ -16,7 +16,7 @@ from llmops_sdk.store import query as run_query
 
 __all__ = ["ScoredCall", "ScoredPrompts", "scored_calls", "scored_prompts", "stored_prompts"]
 
-_MOST_ROWS = 100_000
+_MOST_ROWS = 40_000
 _CALLS = """
 WITH judged AS (
     SELECT span_id, trace_id, target, source, value FROM scores

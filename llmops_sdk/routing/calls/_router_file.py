@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,6 +25,7 @@ _log = logging.getLogger("llmops_sdk")
 _lock = threading.Lock()
 _files: dict[Path, RouterFile[Any]] = {}
 _MOST_FILES = 64
+_ROOT = 0
 
 
 class RouterFile(Generic[_R]):
@@ -36,7 +39,7 @@ class RouterFile(Generic[_R]):
     def __init__(self, path: Path, load: Callable[[Path], _R]) -> None:
         self._path, self._load = path, load
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._router: _R | None = None
         self._warned = False
         self.budget = RegretBudget()
@@ -50,14 +53,18 @@ class RouterFile(Generic[_R]):
             self._warn(f"there is no router in {self._path} ({error.strerror}): train one with `llmops route train`")
             self._router, self._seen = None, None
             return None
-        state = found.st_mtime_ns, found.st_size, found.st_ino
+        state = found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid
         if state != self._seen:
             with self._lock:
                 if state != self._seen:
-                    self._router, self._seen = self._read(), state
+                    self._router, self._seen = self._read(found), state
         return self._router
 
-    def _read(self) -> _R | None:
+    def _read(self, found: os.stat_result) -> _R | None:
+        problem = _problem_of(found)
+        if problem is not None:
+            self._warn(f"the router in {self._path} {problem}")
+            return None
         try:
             router = self._load(self._path)
         except (OSError, ValueError, MissingDependencyError, EmbeddingError) as error:
@@ -86,6 +93,19 @@ class RouterFile(Generic[_R]):
         if not self._warned:
             self._warned = True
             _log.warning("llmops: %s. Calls go to the default model (logged once)", text)
+
+
+def _problem_of(found: os.stat_result) -> str | None:
+    """Return why a file must not decide where prompts go, or None: others could have written it."""
+    if not hasattr(os, "geteuid"):
+        return None
+    if found.st_uid not in {os.geteuid(), _ROOT}:
+        return (
+            f"belongs to another user (id {found.st_uid}; this process runs as {os.geteuid()}): train one of your own"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "is writable for other users: run `chmod go-w` on it, if nobody has changed it"
+    return None
 
 
 def router_file(path: Path) -> RouterFile[Router]:

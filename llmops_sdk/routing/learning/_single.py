@@ -22,6 +22,7 @@ __all__ = ["SinglePrediction", "SinglePredictor"]
 _SAMPLE_STEP = 8
 _ENOUGH_ROWS = 4_000
 _MARGIN = 2.0
+_BLOCK = 256
 
 
 class SinglePrediction:
@@ -164,9 +165,13 @@ class _Nearest:
 
     def __init__(self, neighbours: Neighbours) -> None:
         np = numpy()
-        # Sums over the columns instead of BLAS: its threads wait for each other whenever the machine is busy, for
-        # milliseconds, and a single core takes no longer than this.
-        self._columns: Any = np.ascontiguousarray(neighbours.rows.T)
+        # One product for each block of rows: of a large one BLAS makes a task for several threads, which wait for each
+        # other for milliseconds whenever the machine is busy.
+        rows, wide = neighbours.rows.shape
+        padded = np.zeros((-(-rows // _BLOCK) * _BLOCK, wide), "float32")
+        padded[:rows] = neighbours.rows
+        self._blocks: Any = np.ascontiguousarray(padded.reshape(-1, _BLOCK, wide).transpose(0, 2, 1))
+        self._rows = rows
         self._directions = neighbours.directions
         self._center: Any = neighbours.center @ neighbours.directions
         self._count = min(NEIGHBOURS, len(neighbours.rows))
@@ -182,7 +187,7 @@ class _Nearest:
         np = numpy()
         asked = np.einsum("i,ij->j", vector, self._directions) - self._center
         length = np.float32(max(math.sqrt(float(asked @ asked)), 1e-9))
-        cosines = np.einsum("ji,j->i", self._columns, asked / length)
+        cosines = np.matmul(asked / length, self._blocks).ravel()[: self._rows]
         among: Any = None
         if len(cosines) >= _ENOUGH_ROWS:
             # A bound from a sample leaves a few hundred rows, almost always the nearest ones with them.
