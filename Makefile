@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals bench-drift-data \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-routing bench-traffic bench-evals bench-drift-data \
 	soak-faults docs picture ui-picture ui-vendor requirements clean
 
 help: ## List the tasks.
@@ -126,6 +126,9 @@ bench-guardrails: $(VENV)/.development ## Measure the guards beside four other l
 
 bench-caching: $(VENV)/.development ## Measure the semantic cache beside three others (slow to install, then 12 minutes).
 	@$(BIN)/python benchmarks/caching.py --write
+
+bench-routing: $(VENV)/.development ## Measure the router beside ParetoBandit and semantic-router (needs data; 15 minutes).
+	@$(BIN)/python benchmarks/routing.py
 
 bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load run beside litellm's Router (10 minutes).
 	@$(BIN)/python benchmarks/traffic.py --write

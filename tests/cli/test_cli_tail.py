@@ -375,6 +375,7 @@ def test_segments_that_are_rotated_and_dropped_under_it(llmops_process, writer, 
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_writers_that_are_killed_lose_and_repeat_nothing(llmops_process, writer, tmp_path):
     folder = tmp_path / "live"
     tailing = llmops_process("tail", "--store", str(folder), "--format", "csv")
