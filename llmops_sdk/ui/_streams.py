@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
 _MAX_SPANS = 20_000
+_MAX_BYTES = 16 * 1024 * 1024  # of lines, for each stream
 
 
 class Streams:
@@ -88,7 +89,7 @@ class Streams:
         def follow() -> EndedSpans:
             return EndedSpans(
                 wanted, spans=False, columns=LIST_COLUMNS, folder=folder, position=position, max_spans=_MAX_SPANS,
-                content=True,
+                max_bytes=_MAX_BYTES, content=True,
             )  # fmt: skip
 
         return _stream(self._followed(follow))

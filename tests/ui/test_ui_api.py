@@ -201,7 +201,7 @@ def check_same_traces(page, filters: dict[str, object], capsys) -> None:
         assert sum(histogram["ok"]) + sum(histogram["error"]) == len(shown)
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(200, marks=[pytest.mark.thorough, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("examples", [3, pytest.param(200, marks=[pytest.mark.thorough, pytest.mark.timeout(900)])])
 def test_the_copied_command_and_sql_give_the_same_traces(page, capsys, examples):
     @settings(max_examples=examples, deadline=None, database=None)
     @given(FILTERS)
@@ -227,6 +227,7 @@ def test_search_streams_what_it_finds_and_goes_on(page, traces):
         assert list(events(answer))[-1][1]["rows"] == 0
 
 
+@pytest.mark.thorough
 def test_seven_streams_and_a_list_all_answer(page):
     import contextlib
 
@@ -274,6 +275,7 @@ def test_wrong_annotations_are_refused(page, body):
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "UsageError")
 
 
+@pytest.mark.thorough
 def test_doctor_gives_what_the_command_finds(page):
     answer = page.get("doctor")
 
