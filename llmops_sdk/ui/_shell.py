@@ -29,7 +29,7 @@ _SHELL = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>llmops</title>
 <link rel="icon" href="{root}/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="{root}/static/uplot.css">
+<link rel="stylesheet" href="{root}/static/vendor/uplot.css">
 <link rel="stylesheet" href="{root}/static/app.css">
 <script type="module" src="{root}/static/app.js"></script>
 </head>
