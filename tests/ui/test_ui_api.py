@@ -225,6 +225,12 @@ def test_search_streams_what_it_finds_and_goes_on(page, traces):
     assert rest[-1][1]["next"] is None
     with page.client.stream("GET", "/api/v1/search", params={"search": "needle in 7", "user": "user-0"}) as answer:
         assert list(events(answer))[-1][1]["rows"] == 0
+    # Spans after `until` come last, but a trace before it is found by them too.
+    for text, count in (("needle", 2), ('answer 1"', 1), ("answer 5", 0)):
+        params = {"search": text, "until": _iso(2)}
+        with page.client.stream("GET", "/api/v1/search", params=params) as answer:
+            name, done, _ = list(events(answer))[-1]
+            assert (name, done["rows"], done["complete"]) == ("done", count, True)
 
 
 @pytest.mark.thorough

@@ -22,7 +22,7 @@ from llmops_sdk.monitoring.watch._watcher import Watcher
 __all__ = ["Job", "Jobs", "Report", "jobs_of"]
 
 _CALM = 0.0
-JOB_NOTE = "job:"
+_JOB_NOTE = "job:"
 """How the names of the notes of jobs begin."""
 _log = logging.getLogger("llmops_sdk")
 
@@ -133,7 +133,7 @@ class Jobs:
         self._jobs = jobs
         self._clock = clock
         self._running: dict[str, threading.Thread] = {}
-        self._watcher.end_notes(JOB_NOTE, {_key(job) for job in jobs})
+        self._watcher.end_notes(_JOB_NOTE, {_key(job) for job in jobs})
 
     def start_due(self) -> list[threading.Thread]:
         """Start what is due and not running; return the new threads."""
@@ -188,7 +188,7 @@ class Jobs:
 
 
 def _key(job: Job) -> str:
-    return f"{JOB_NOTE}{job.kind}:{job.name}"
+    return f"{_JOB_NOTE}{job.kind}:{job.name}"
 
 
 def _name(job: Job) -> str:

@@ -175,6 +175,7 @@ def start(settings: Settings | None = None) -> None:
     Raises:
         ConfigError: A rule is not valid.
         StoreError: The store is off, on a network file system, cannot be written, or has another watcher.
+        MissingDependencyError: `[drift] every` is set, and numpy is not installed.
 
     Example:
         >>> from llmops_sdk import monitoring
