@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals bench-drift-data bench-ui \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-routing bench-traffic bench-evals bench-drift-data bench-ui \
 	soak-faults docs picture ui-picture ui-vendor requirements clean
 
 help: ## List the tasks.
@@ -127,6 +127,9 @@ bench-guardrails: $(VENV)/.development ## Measure the guards beside four other l
 bench-caching: $(VENV)/.development ## Measure the semantic cache beside three others (slow to install, then 12 minutes).
 	@$(BIN)/python benchmarks/caching.py --write
 
+bench-routing: $(VENV)/.development ## Measure the router beside ParetoBandit and semantic-router (needs data; 15 minutes).
+	@$(BIN)/python benchmarks/routing.py
+
 bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load run beside litellm's Router (10 minutes).
 	@$(BIN)/python benchmarks/traffic.py --write
 
@@ -148,6 +151,7 @@ docs: $(VENV)/.development ## Regenerate the generated pages in docs/.
 	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
+	@$(BIN)/python tools/ui_tables.py
 
 picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
 	@$(BIN)/python tools/terminal_picture.py
@@ -167,7 +171,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "the pins are made with Python 3.11")'
 	@[ -x $(VENV)/pip-tools/bin/pip-compile ] || { $(BIN)/python -m venv $(VENV)/pip-tools; \
 		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
-	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --build-deps-for editable --extra ui --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
 	@for name in browser instrumentors logfire models shared; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \

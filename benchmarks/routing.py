@@ -1,16 +1,20 @@
-"""Measure the router on data sets whose models were all scored: 5-fold cross-validation, beside simpler rules.
+"""Measure the router on data sets whose models were all scored: in five folds, beside simpler rules and peers.
 
 Run with the folder of the data in LLMOPS_BENCH_DATA (its subfolder `router` has the files); it writes routing.md.
 Nothing that is scored was used to fit: each prompt is predicted by a router that was fitted on the other four folds.
+The weights and penalties of the router were chosen on the half of the two models' prompts that `chosen_half` marks, in
+other folds (seeds 1 and 2) than these; the tables also show the other half by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,25 +23,28 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from routing_online import online
+from routing_peers import ask, version_of
 
-from llmops_sdk.embeddings import open_embedder
+from llmops_sdk.embeddings import open_embedder, vocabulary
 from llmops_sdk.routing import Router
-from llmops_sdk.routing.decisions._curve import choices
-from llmops_sdk.routing.features._read import read_features
 
 FOLDS = 5
+QUALITIES = (0.95, 0.98, 0.99, 0.995)
+PRICES = (0.5, 2.0, 8.0, 40.0)
+Rows = list[dict[str, Any]]
 
 
-def rows_of(folder: Path, *names: str) -> list[dict[str, Any]]:
+def rows_of(folder: Path, *names: str) -> Rows:
     """Return the rows of some files."""
-    found: list[dict[str, Any]] = []
+    found: Rows = []
     for name in names:
         with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
             found += [{**json.loads(line), "set": name} for line in lines]
     return found
 
 
-def columns(rows: list[dict[str, Any]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+def columns(rows: Rows) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return the models, the scores and the costs; the cheapest model first where costs are known."""
     arms = [
         row["arms"]
@@ -52,11 +59,29 @@ def columns(rows: list[dict[str, Any]]) -> tuple[list[str], np.ndarray, np.ndarr
     return models, scores, np.array([[one[model]["cost"] for model in models] for one in arms])
 
 
-def out_of_fold(rows: list[dict[str, Any]], models: list[str], scores: np.ndarray, costs: np.ndarray) -> Any:
-    """Return for each prompt the predicted scores, the chosen model per quality, and the familiarity."""
-    fold = np.random.default_rng(7).integers(0, FOLDS, len(rows))
-    predicted = np.full(scores.shape, np.nan)
-    chosen: dict[float, np.ndarray] = {quality: np.zeros(len(rows), int) for quality in (0.95, 0.98, 0.99, 0.995)}
+def chosen_half(rows: Rows) -> np.ndarray:
+    """Return which prompts the weights of the router were chosen on."""
+    return np.array([hashlib.sha256(f"half{row['prompt']}".encode()).digest()[0] % 2 == 0 for row in rows])
+
+
+def random_folds(rows: Rows) -> np.ndarray:
+    """Return the fold of each row."""
+    return np.random.default_rng(7).integers(0, FOLDS, len(rows))
+
+
+def folds_of_kinds(rows: Rows) -> np.ndarray:
+    """Return the fold of each row, where all rows of a kind are in one fold."""
+    kinds = sorted({row["kind"] for row in rows})
+    place = dict(zip(kinds, np.random.default_rng(7).permutation(len(kinds)) % FOLDS, strict=True))
+    return np.array([place[row["kind"]] for row in rows])
+
+
+def out_of_fold(rows: Rows, data: tuple[list[str], np.ndarray, np.ndarray], fold: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what routers of other folds predict of each prompt, told its kind or not, and choose for it."""
+    models, scores, costs = data
+    found = {name: np.full(scores.shape, np.nan) for name in ("text", "kind")}
+    found |= {f"{quality}": np.zeros(len(rows), int) for quality in QUALITIES}
+    suspicious: set[str] = set()
     for one in range(FOLDS):
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
         router = Router.fit(
@@ -65,12 +90,17 @@ def out_of_fold(rows: list[dict[str, Any]], models: list[str], scores: np.ndarra
             None if np.isnan(costs).all() else {model: costs[outside, at].tolist() for at, model in enumerate(models)},
             [rows[at]["kind"] for at in outside],
         )
-        features = read_features(open_embedder("static"), [rows[at]["prompt"] for at in inside])
-        predicted[inside] = router._fitted.quality.predict(features, router._fitted.believed).quality
-        for quality, picks in chosen.items():
-            picks[inside] = [models.index(router.choose(rows[at]["prompt"], quality=quality).model) for at in inside]
+        suspicious |= {f"{found.kind}: {found.model}" for found in router.report().suspicious}
+        for at in inside:
+            for name, kind in (("text", ""), ("kind", rows[at]["kind"])):
+                expected = router.choose(rows[at]["prompt"], kind=kind).expected_quality
+                found[name][at] = [expected.get(model, np.nan) for model in models]
+            if not np.isnan(costs).all():
+                for quality in QUALITIES:
+                    chosen = router.choose(rows[at]["prompt"], quality=quality).model
+                    found[f"{quality}"][at] = models.index(chosen)
         print(f"  fold {one + 1} of {FOLDS}", flush=True)
-    return predicted, chosen
+    return {**found, "suspicious": np.array(sorted(suspicious))}
 
 
 def pgr_area(order: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> tuple[float, float, float]:
@@ -86,11 +116,9 @@ def pgr_area(order: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> tuple[f
     return float(np.trapezoid(pgr, share)), first(0.5), first(0.8)
 
 
-def nearest_gain(rows: list[dict[str, Any]], gain: np.ndarray, count: int = 100) -> np.ndarray:
-    """Return the mean gain of the nearest prompts of the other folds: the plain kNN router."""
-    fold = np.random.default_rng(7).integers(0, FOLDS, len(rows))
-    vectors = read_features(open_embedder("static"), [row["prompt"] for row in rows]).vectors
-    found = np.zeros(len(rows))
+def nearest_gain(vectors: np.ndarray, gain: np.ndarray, fold: np.ndarray, count: int = 100) -> np.ndarray:
+    """Return the mean gain of the nearest prompts of the other folds: the plain kNN router. Also of several gains."""
+    found = np.zeros(gain.shape)
     for one in range(FOLDS):
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
         for begin in range(0, len(inside), 512):
@@ -100,105 +128,177 @@ def nearest_gain(rows: list[dict[str, Any]], gain: np.ndarray, count: int = 100)
     return found
 
 
+def routes_of_kinds(rows: Rows, vectors: np.ndarray, fold: np.ndarray) -> list[str | None]:
+    """Return the kind to which semantic-router sends each prompt."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(f"{folder}/arrays.npz", vectors=vectors)
+        task = {"arrays": f"{folder}/arrays.npz", "fold": fold.tolist(), "kinds": [row["kind"] for row in rows]}
+        return ask("semantic-router", **task)["routes"]
+
+
+def means_of_routes(rows: Rows, routes: list[str | None], values: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return the mean of some values over the prompts of other folds whose kind is the route of a prompt."""
+    kinds = np.array([row["kind"] for row in rows])
+    found = np.zeros(values.shape)
+    for one in range(FOLDS):
+        outside = fold != one
+        means = {kind: values[outside & (kinds == kind)].mean(axis=0) for kind in set(kinds[outside])}
+        for at in np.flatnonzero(fold == one):
+            found[at] = means.get(routes[at], values[outside].mean(axis=0))
+    return found
+
+
+def vectors_of(rows: Rows) -> np.ndarray:
+    """Return the vectors of the prompts."""
+    return np.asarray(open_embedder("static").embed([row["prompt"] for row in rows]))
+
+
 def pairs(folder: Path, write: Callable[[str], None]) -> None:
     """Measure two models: which prompts need the stronger one."""
     rows = rows_of(folder, "mmlu_dev", "gsm8k_dev")
-    models, scores, costs = columns(rows)
+    data = columns(rows)
+    models, scores, _ = data
     weak, strong = (0, 1) if scores[:, 0].mean() < scores[:, 1].mean() else (1, 0)
-    predicted, _ = out_of_fold(rows, models, scores, costs)
     gain = scores[:, strong] - scores[:, weak]
-    orders = {
+    fold, vectors = random_folds(rows), vectors_of(rows)
+    predicted, unseen = out_of_fold(rows, data, fold), out_of_fold(rows, data, folds_of_kinds(rows))
+    length = np.array([len(row["prompt"]) for row in rows], float)
+    sets, half = np.array([row["set"] for row in rows]), chosen_half(rows)
+    every, mmlu = np.ones(len(rows), bool), sets == "mmlu_dev"
+    parts = {"all": every, "all, the half that chose nothing": ~half, "MMLU": mmlu, "GSM8K": ~mmlu}
+    seen = {
         "random": np.random.default_rng(0).random(len(rows)),
-        "prompt length": np.array([len(row["prompt"]) for row in rows], float),
-        "kNN, k = 100": nearest_gain(rows, gain),
-        "llmops": predicted[:, strong] - predicted[:, weak],
+        "prompt length": length,
+        "kNN, k = 100": nearest_gain(vectors, gain, fold),
+        "semantic-router, a route a kind": means_of_routes(rows, routes_of_kinds(rows, vectors, fold), gain, fold),
+        "llmops": predicted["text"][:, strong] - predicted["text"][:, weak],
+        "llmops, told the kind": predicted["kind"][:, strong] - predicted["kind"][:, weak],
     }
-    sets = np.array([row["set"] for row in rows])
+    new = {
+        "prompt length": length,
+        "kNN, k = 100": nearest_gain(vectors, gain, folds_of_kinds(rows)),
+        "llmops": unseen["text"][:, strong] - unseen["text"][:, weak],
+    }
     write("## Two models: which prompts need the stronger one\n")
-    write(f"{models[weak]} and {models[strong]}, MMLU and GSM8K, cross-validated. APGR: 0.5 is random.\n")
+    write(f"{models[weak]} and {models[strong]}, MMLU and GSM8K, cross-validated. APGR: 0.5 is random. New kinds: all ")
+    write("prompts of a kind are in one fold, so that the router has seen none of them. semantic-router ")
+    write(f"{version_of('semantic-router')}.\n")
+    write(f"Flagged as graded wrongly: {', '.join(predicted['suspicious'].tolist()) or 'nothing'}.\n")
     write("| order | prompts | APGR | CPT50 | CPT80 |\n|---|---|---|---|---|")
-    for name, order in orders.items():
-        for what, mask in (("all", np.ones(len(rows), bool)), *((one, sets == one) for one in sorted(set(sets)))):
-            area, half, most = pgr_area(order[mask], scores[mask, weak], scores[mask, strong])
-            write(f"| {name} | {what}, {int(mask.sum())} | {area:.3f} | {half:.3f} | {most:.3f} |")
+    tables = [(seen, parts), (new, {"new kinds of MMLU": mmlu, "new kinds, the half that chose nothing": mmlu & ~half})]
+    for orders, masks in tables:
+        for name, order in orders.items():
+            for what, mask in masks.items():
+                area, first, most = pgr_area(order[mask], scores[mask, weak], scores[mask, strong])
+                write(f"| {name} | {what}, {int(mask.sum())} | {area:.3f} | {first:.3f} | {most:.3f} |")
     write("")
 
 
 def four(folder: Path, write: Callable[[str], None]) -> None:
     """Measure four models with real costs."""
     rows = rows_of(folder, "four_models_cost_dev")
-    models, scores, costs = columns(rows)
-    predicted, chosen = out_of_fold(rows, models, scores, costs)
-    every = np.arange(len(rows))
+    data = models, scores, costs = columns(rows)
+    fold, vectors = random_folds(rows), vectors_of(rows)
+    predicted = out_of_fold(rows, data, fold)
+    every, spent = np.arange(len(rows)), costs.mean(axis=0)
     write("## Four models with real costs\n")
     write(f"{len(rows)} prompts, cross-validated. Costs in USD per thousand calls.\n")
     write("| rule | score | cost | to the dearest model's cost |\n|---|---|---|---|")
-    dearest = costs.mean(axis=0).max()
 
     def line(name: str, picks: np.ndarray) -> None:
         score, cost = scores[every, picks].mean(), costs[every, picks].mean()
-        write(f"| {name} | {score:.4f} | {cost * 1000:.4f} | {cost / dearest:.1%} |")
+        write(f"| {name} | {score:.4f} | {cost * 1000:.4f} | {cost / spent.max():.1%} |")
 
     for at, model in enumerate(models):
         line(f"always {model}", np.full(len(rows), at))
     line("random", np.random.default_rng(0).integers(0, len(models), len(rows)))
-    for quality, picks in chosen.items():
-        line(f"llmops, quality = {quality}", picks)
-    for price in (0.5, 2.0, 8.0, 40.0):
-        line(
-            f"llmops, 1 USD is worth {price} of score",
-            choices(predicted, np.broadcast_to(costs.mean(axis=0), costs.shape), price),
-        )
+    others = {
+        "kNN, k = 40": nearest_gain(vectors, scores, fold, 40),
+        "semantic-router, a route a kind": means_of_routes(rows, routes_of_kinds(rows, vectors, fold), scores, fold),
+    }
+    for name, values in others.items():
+        for price in PRICES:
+            line(f"{name}, 1 USD is worth {price} of score", (values - price * spent).argmax(axis=1))
+    for quality in QUALITIES:
+        line(f"llmops, quality = {quality}", predicted[f"{quality}"])
+    for name in ("text", "kind"):
+        for price in PRICES:
+            told = ", told the kind" if name == "kind" else ""
+            line(f"llmops{told}, 1 USD is worth {price} of score", (predicted[name] - price * spent).argmax(axis=1))
     write("")
 
 
 def nine(folder: Path, write: Callable[[str], None]) -> None:
-    """Measure nine models without costs: the best predicted one."""
+    """Measure nine models: the best predicted one, and the best at a price of their parameters."""
     rows = rows_of(folder, "nine_models_dev")
-    models, scores, costs = columns(rows)
-    predicted, _ = out_of_fold(rows, models, scores, costs)
-    every = np.arange(len(rows))
-    write("## Nine models, whatever they cost\n")
-    write(f"{len(rows)} prompts, cross-validated.\n")
-    write("| rule | score |\n|---|---|")
+    data = models, scores, _ = columns(rows)
+    fold, every = random_folds(rows), np.arange(len(rows))
+    predicted, near = out_of_fold(rows, data, fold), nearest_gain(vectors_of(rows), scores, fold, 40)
+    sizes = np.array([size_of(model) for model in models])
+    write("## Nine models\n")
+    write(f"{len(rows)} prompts, cross-validated. The files have no costs: the size of a model in billions of ")
+    write("parameters, as its name says, stands for them.\n")
+    write(f"Flagged as graded wrongly: {', '.join(predicted['suspicious'].tolist()) or 'nothing'}.\n")
+    write("| rule | score | size | to the best single model's size |\n|---|---|---|---|")
     best = int(scores.mean(axis=0).argmax())
-    write(f"| random | {scores.mean():.4f} |\n| best single, {models[best]} | {scores[:, best].mean():.4f} |")
-    write(f"| llmops, the best predicted model | {scores[every, predicted.argmax(axis=1)].mean():.4f} |")
-    write(f"| oracle | {scores.max(axis=1).mean():.4f} |\n")
+
+    def line(name: str, picks: np.ndarray) -> None:
+        size = sizes[picks].mean()
+        write(f"| {name} | {scores[every, picks].mean():.4f} | {size:.1f} | {size / sizes[best]:.0%} |")
+
+    line("random", np.random.default_rng(0).integers(0, len(models), len(rows)))
+    line(f"best single, {models[best]}", np.full(len(rows), best))
+    line("kNN, k = 40, the best predicted model", near.argmax(axis=1))
+    for name in ("text", "kind"):
+        told = ", told the task" if name == "kind" else ""
+        for price in (0.0, 0.001, 0.002, 0.004):
+            what = "the best predicted model" if not price else f"1 billion is worth {price} of score"
+            line(f"llmops{told}, {what}", (predicted[name] - price * sizes).argmax(axis=1))
+    line("oracle, the best of each prompt", scores.argmax(axis=1))
+    write("")
 
 
-def decisions(write: Callable[[str], None]) -> None:
+def size_of(model: str) -> float:
+    """Return the parameters that a model's name says, in billions."""
+    parts = [part[:-1] for part in model.replace("_", "-").split("-") if part.endswith("b")]
+    numbers = [part.split("x") for part in parts if part.replace("x", "").replace(".", "").isdigit()]
+    return float(np.prod([float(one) for one in numbers[-1]]))
+
+
+def decisions(_: Path, write: Callable[[str], None]) -> None:
     """Measure how long a decision takes with 10,000 scored prompts."""
     draw = np.random.default_rng(0)
-    words = [f"w{number}" for number in range(5_000)]
+    words = sorted(vocabulary())
     prompts = [" ".join(draw.choice(words, 40)) for _ in range(10_000)]
     scores = {"small": draw.random(10_000).tolist(), "large": draw.random(10_000).tolist()}
     router = Router.fit(prompts, scores, {"small": 1e-4, "large": 1e-2})
-    taken = []
-    for prompt in prompts[:1_000]:
-        begin = time.perf_counter()
+    wall, processor = [], []
+    for prompt in prompts[:2_000]:
+        begin, used = time.perf_counter(), time.thread_time()
         router.choose(prompt)
-        taken.append((time.perf_counter() - begin) * 1e6)
+        processor.append((time.thread_time() - used) * 1e6)
+        wall.append((time.perf_counter() - begin) * 1e6)
     write("## The time of a decision\n")
-    middle, most = statistics.median(taken), sorted(taken)[990]
-    write(f"With 10,000 scored prompts, of 40 words: median {middle:.0f} µs, 99th percentile {most:.0f} µs.\n")
+    write(f"With 10,000 scored prompts of 40 words, in µs; the load average was {os.getloadavg()[0]:.1f}.\n")
+    write("| | least | median | 99th percentile |\n|---|---|---|---|")
+    for name, taken in (("elapsed", wall), ("processor", processor)):
+        taken.sort()
+        write(f"| {name} | {taken[0]:.0f} | {statistics.median(taken):.0f} | {taken[1_980]:.0f} |")
+    write("")
 
 
 def main() -> None:
     """Run what is named, or all."""
-    parts = {"pairs": pairs, "four": four, "nine": nine}
+    parts = {"pairs": pairs, "four": four, "nine": nine, "online": online, "decisions": decisions}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*parts, "decisions", []], help="default: all")
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], help="default: all")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_suffix(".md"))
     given = parser.parse_args()
     folder = Path(os.environ["LLMOPS_BENCH_DATA"]) / "router"
     lines = ["# The router, measured\n", "Written by `benchmarks/routing.py`.\n"]
-    for name in given.parts or [*parts, "decisions"]:
+    for name in given.parts or parts:
         print(name, flush=True)
-        if name == "decisions":
-            decisions(lines.append)
-        else:
-            parts[name](folder, lines.append)
+        parts[name](folder, lines.append)
         given.output.write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ def main() -> int:
         subprocess.run(command, check=True, cwd=folder, env=env, stdout=subprocess.DEVNULL)
         with serve_page(store) as served, chromium() as browser:
             tab = Tab(browser, served, viewport=SIZE, color_scheme="light").enter()
-            page = tab.open("/traces?since=7d")
+            page = tab.open("/traces?since=30d")
             page.wait_for_load_state("networkidle")
             page.mouse.move(0, 0)
             PICTURE.parent.mkdir(exist_ok=True)

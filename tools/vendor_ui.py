@@ -1,4 +1,4 @@
-"""Renew llmops_sdk/ui/static/vendor: the libraries of the local page, their licences, and a manifest of SHA-512 digests.
+"""Renew llmops_sdk/ui/static/vendor: the libraries of the page, their licences, and a manifest of SHA-512 digests.
 
 Run it with `make ui-vendor` on a development machine. It needs npm, only to fetch the packed archives: no script of a
 package runs. Each archive must have the digest below. To update a library, change its version, run, and copy
@@ -37,9 +37,24 @@ class Package(NamedTuple):
 
 
 PACKAGES = {
-    "preact": Package("11.2.0", "MIT", "sha512-/HfHI/7N84e6GrWBJ3J280z3mLaRJiDcSvj/A+y/4AbLnND/1UlGHe1sR6oYuTGwId0nP7dqDU9OnLxMPZ7xBg==", {"preact.js": "dist/preact.mjs", "hooks.js": "hooks/dist/hooks.mjs"}),
-    "htm": Package("3.1.1", "Apache-2.0", "sha512-983Vyg8NwUE7JkZ6NmOqpCZ+sh1bKv2iYTlUkzlWmA5JD2acKoxd4KVxbMmxX/85mtfdnDmTFoNKcg5DGAvxNQ==", {"htm.js": "dist/htm.mjs"}),
-    "uplot": Package("1.6.32", "MIT", "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==", {"uplot.js": "dist/uPlot.iife.min.js", "uplot.css": "dist/uPlot.min.css"}),
+    "preact": Package(
+        "11.2.0",
+        "MIT",
+        "sha512-/HfHI/7N84e6GrWBJ3J280z3mLaRJiDcSvj/A+y/4AbLnND/1UlGHe1sR6oYuTGwId0nP7dqDU9OnLxMPZ7xBg==",
+        {"preact.js": "dist/preact.mjs", "hooks.js": "hooks/dist/hooks.mjs"},
+    ),
+    "htm": Package(
+        "3.1.1",
+        "Apache-2.0",
+        "sha512-983Vyg8NwUE7JkZ6NmOqpCZ+sh1bKv2iYTlUkzlWmA5JD2acKoxd4KVxbMmxX/85mtfdnDmTFoNKcg5DGAvxNQ==",
+        {"htm.js": "dist/htm.mjs"},
+    ),
+    "uplot": Package(
+        "1.6.32",
+        "MIT",
+        "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+        {"uplot.js": "dist/uPlot.iife.min.js", "uplot.css": "dist/uPlot.min.css"},
+    ),
 }
 
 

@@ -21,10 +21,10 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetSettings, HedgeSettings, LimitSettings
-from llmops_sdk.config.sections._ui import UiSettings
 from llmops_sdk.config.sections.analysis._drift import CanarySettings, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorSettings
 from llmops_sdk.config.sections.analysis._monitoring import AlertSettings, NotifierSettings, SloSettings, WatchSettings
+from llmops_sdk.config.sections.analysis._ui import UiSettings
 
 __all__ = [
     "AlertSettings",

@@ -30,6 +30,7 @@ def check_file(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     _require(_is_texts(models) and 2 <= len(models) <= _MOST_MODELS and len(set(models)) == len(models), "models")
     count, rows = len(models), len(arrays["scores"])
     _require(kinds is None or (_is_texts(kinds) and len(kinds) == rows), "kinds")
+    _require(_is_texts(header["offset_kinds"]), "offset_kinds")
     _require(header["default"] in models, "default")
     _require(isinstance(header["embedder"], str), "embedder")
     _require(isinstance(header["strongest"], int) and 0 <= header["strongest"] < count, "strongest")
@@ -39,6 +40,7 @@ def check_file(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         "scores": (rows, count),
         "table_costs": (rows, count),
         "estimates": (rows, count),
+        "kind_offsets": (len(header["offset_kinds"]), count),
         "costs": (count,),
         "spread": (count,),
         "believed": (rows,),

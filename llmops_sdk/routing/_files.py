@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save", "version_of"]
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_BYTES = 512 * 1024**2
 _PREDICTOR = ("outputs", "row_weights", "form_scale", "form", "vector", "term", "mean", "slope")
 
@@ -50,6 +50,7 @@ def _arrays(table: ScoreTable, fitted: Fitted) -> dict[str, NDArray[Any]]:
         "costs": fitted.costs,
         "spread": fitted.spread,
         "estimates": fitted.estimates,
+        "kind_offsets": np.array(list(fitted.kind_offsets.values())).reshape(-1, len(table.models)),
     }
     if table.propensities is not None:
         arrays["propensities"] = table.propensities
@@ -71,6 +72,8 @@ def _header(table: ScoreTable, fitted: Fitted, default: str) -> dict[str, Any]:
         "familiar": fitted.familiar,
         "parts": [{"models": part.models, "differences": part.differences} for part in fitted.quality.parts],
         "curve": [asdict(one) for one in fitted.curve],
+        "kind_curve": None if fitted.kind_curve is None else [asdict(one) for one in fitted.kind_curve],
+        "offset_kinds": list(fitted.kind_offsets),
         "suspicious": [asdict(one) for one in fitted.suspicious],
     }
 
@@ -189,6 +192,8 @@ def _fitted(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Fitted:
         believed=arrays["believed"],
         costs=arrays["costs"],
         curve=tuple(CurvePoint(**one) for one in header["curve"]),
+        kind_curve=None if header["kind_curve"] is None else tuple(CurvePoint(**one) for one in header["kind_curve"]),
+        kind_offsets=dict(zip(header["offset_kinds"], arrays["kind_offsets"], strict=True)),
         familiar=float(header["familiar"]),
         spread=arrays["spread"],
         suspicious=tuple(SuspiciousKind(**one) for one in header["suspicious"]),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing.decisions._artefacts import SuspiciousKind, suspicious_kinds
 from llmops_sdk.routing.decisions._curve import CurvePoint, curve
 from llmops_sdk.routing.features._read import Features
-from llmops_sdk.routing.learning._quality import QualityModel
+from llmops_sdk.routing.learning._kinds import across_folds, kind_offsets
+from llmops_sdk.routing.learning._quality import QualityModel, strongest_of
 from llmops_sdk.routing.learning._scores import ScoreTable
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ class Fitted:
         believed: Which prompts' scores count.
         costs: The mean cost of each model in USD; NaN where unknown.
         curve: The curve on prompts of other folds.
+        kind_curve: The same with the offsets of the kinds; None without kinds.
+        kind_offsets: By kind, what to add to the prediction of each model for a prompt of this kind.
         familiar: The least cosine of a familiar prompt.
         spread: The standard deviation of what is left of each difference after the prediction.
-        suspicious: The kinds that were left out.
+        suspicious: The kinds that seem graded wrongly, and whether they were left out.
         estimates: The score of each model on each prompt: as observed, or doubly robust where it was not.
     """
 
@@ -44,6 +48,8 @@ class Fitted:
     believed: NDArray[np.bool_]
     costs: NDArray[np.float64]
     curve: tuple[CurvePoint, ...]
+    kind_curve: tuple[CurvePoint, ...] | None
+    kind_offsets: Mapping[str, NDArray[np.float64]]
     familiar: float
     spread: NDArray[np.float64]
     suspicious: tuple[SuspiciousKind, ...]
@@ -70,12 +76,13 @@ def fit_all(
     propensities = table.propensities
     if propensities is None:
         propensities = np.broadcast_to(known.mean(axis=0), known.shape)
-    suspicious = suspicious_kinds(table)
+    suspicious = _judged(suspicious_kinds(table), table, keep_suspicious=keep_suspicious)
     believed = np.ones(len(features), dtype=bool)
-    if table.kinds is not None and not keep_suspicious:
-        believed = ~np.isin(np.array(table.kinds), [one.kind for one in suspicious])
+    if table.kinds is not None:
+        believed = ~np.isin(np.array(table.kinds), [one.kind for one in suspicious if one.left_out])
     quality = QualityModel.fit(features, table, believed, propensities)
-    predicted = _across_folds(features, table, believed, propensities, seed)
+    fold = np.random.default_rng(seed).integers(0, _FOLDS, len(features))
+    predicted = _across_folds(features, table, believed, propensities, fold)
     estimates = _estimates(table.scores, predicted, propensities)
     usable = believed & ~np.isnan(predicted).all(axis=1)
     if not usable.any():
@@ -88,6 +95,11 @@ def fit_all(
     expected = cost_matrix(costs, len(features))
     spent = np.where(np.isnan(table.costs), expected, table.costs)
     points = curve(predicted[usable], estimates[usable], expected[usable], spent[usable], quality.strongest)
+    kind_points = None
+    kinds = [kind if counts else "" for kind, counts in zip(table.kinds or (), believed.tolist(), strict=False)]
+    if kinds:
+        refined = predicted + across_folds(kinds, estimates - predicted, known, fold)
+        kind_points = curve(refined[usable], estimates[usable], expected[usable], spent[usable], quality.strongest)
     left = (estimates - estimates[:, [quality.strongest]]) - (predicted - predicted[:, [quality.strongest]])
     first = quality.neighbours
     rows = np.random.default_rng(seed).permutation(len(features))[:_SAMPLE]
@@ -97,11 +109,27 @@ def fit_all(
         believed=believed,
         costs=costs,
         curve=points,
+        kind_curve=kind_points,
+        kind_offsets=kind_offsets(kinds, estimates - predicted, known) if kinds else {},
         familiar=familiar,
         spread=_spread(left[usable]),
         suspicious=suspicious,
         estimates=estimates,
     )
+
+
+def _judged(
+    found: tuple[SuspiciousKind, ...], table: ScoreTable, *, keep_suspicious: bool
+) -> tuple[SuspiciousKind, ...]:
+    """Return suspicious kinds with those marked that must not count.
+
+    Wrong scores of the strongest model would send prompts to worse models. Those of another model only keep prompts
+    away from it, and the scores of the others are as good as ever.
+    """
+    if keep_suspicious or not found:
+        return found
+    strongest = table.models[strongest_of(table)]
+    return tuple(replace(one, left_out=one.model == strongest) for one in found)
 
 
 def _spread(left: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,10 +165,9 @@ def _across_folds(
     table: ScoreTable,
     believed: NDArray[np.bool_],
     propensities: NDArray[np.float64],
-    seed: int,
+    fold: NDArray[np.intp],
 ) -> NDArray[np.float64]:
     np = numpy()
-    fold = np.random.default_rng(seed).integers(0, _FOLDS, len(features))
     predicted = np.full(table.scores.shape, np.nan)
     for one in range(_FOLDS):
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)

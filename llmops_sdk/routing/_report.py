@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._public import public
 from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing._fitted import Fitted
+from llmops_sdk.routing._model_row import ModelRow
 from llmops_sdk.routing.decisions._artefacts import SuspiciousKind
 from llmops_sdk.routing.decisions._curve import CurvePoint
 from llmops_sdk.routing.learning._scores import ScoreTable
@@ -17,31 +18,10 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["ModelRow", "RouterReport", "report_of"]
+__all__ = ["RouterReport", "report_of"]
 
 _TWO_SIDED = 1.959963984540054
-
-
-@public("llmops_sdk.routing")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRow:
-    """One model on one kind of prompts.
-
-    Attributes:
-        kind: The kind; "" for all prompts whose scores are believed.
-        model: The model.
-        n: Its scores.
-        quality: Their mean, weighted with the propensities where those are known; None where there are none.
-        interval: The 95 % interval of the mean.
-        cost: The mean cost in USD, or None where unknown.
-    """
-
-    kind: str
-    model: str
-    n: int
-    quality: float | None
-    interval: Interval | None
-    cost: float | None
+_TOLD = {True: "was left out of the fit", False: "counts, and keeps prompts away from this model"}
 
 
 @public("llmops_sdk.routing")
@@ -58,7 +38,7 @@ class RouterReport:
         curve: Quality over cost on prompts of other folds.
         needed: How many scored prompts it takes to prove that a cheaper model is good enough; None where it is proven,
             or where the cheaper models seem too bad.
-        suspicious: Kinds with scores that are hardly true; they were left out unless they were kept.
+        suspicious: Kinds with scores that are hardly true.
         notes: What a reader must know, one sentence each.
     """
 
@@ -99,7 +79,7 @@ def report_of(
         dominated=_dominated(overall),
         margin=margin,
         chosen=chosen,
-        curve=fitted.curve,
+        curve=fitted.curve if fitted.kind_curve is None else fitted.kind_curve,
         needed=needed,
         suspicious=fitted.suspicious,
         notes=tuple(_notes(table, fitted, needed, _dominated(overall), is_open=is_open)),
@@ -152,7 +132,7 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"{one.model} scores {one.mean:.3f} on {one.kind} ({one.n} prompts) and {one.elsewhere:.3f} elsewhere: "
-        "check how it was graded; the kind was left out of the fit unless suspicious kinds are kept"
+        f"check how it was graded; the kind {_TOLD[one.left_out]}"
         for one in fitted.suspicious
     ]
     notes += [f"{model} costs more and is worse than another model: leave it out" for model in dominated]

@@ -45,7 +45,9 @@ class Router:
     def __init__(self, table: ScoreTable, fitted: Fitted, embedder: Embedder, default: str, version: str) -> None:
         self._table, self._fitted, self._embedder = table, fitted, embedder
         self._default, self._version = default, version
-        self._points: dict[tuple[float | None, float | None], CurvePoint | None] = {}
+        self._points: dict[tuple[float | None, float | None, bool], CurvePoint | None] = {}
+        self._offsets: dict[str, list[float]] = {kind: found.tolist() for kind, found in fitted.kind_offsets.items()}
+        self._doubtful = frozenset(one.kind for one in fitted.suspicious if one.left_out)
         self._single = SinglePredictor(fitted.quality, fitted.believed)
         self._reckoned: list[float] = cost_matrix(fitted.costs, 1)[0].tolist()
         self._has_cheaper = min(self._reckoned) < self._reckoned[fitted.quality.strongest]
@@ -90,12 +92,13 @@ class Router:
             scores: By model: a score for each prompt, from 0 to 1; None where the model did not answer it.
             costs: By model: USD for each prompt, or one number for all; None where unknown. Without any costs, the
                 order of the models counts, the cheapest first.
-            kinds: The kind of each prompt, e.g. its task. They show where scores cannot be true.
+            kinds: The kind of each prompt, e.g. its task; "" for none. They show where scores cannot be true, and
+                sharpen the choice for prompts whose kind `choose` is told.
             propensities: By model: the probability with which each of its scores was observed, as `Route.propensity`
                 says. Default: the share of the prompts that have a score of the model.
             default: The model for prompts of which too little is known; others must be proven to be not worse. Default:
                 the one with the best mean score.
-            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.
             embedder: Turns texts into vectors: an embedder, or its name.
             seed: Of the folds on which the router is measured.
 
@@ -153,11 +156,10 @@ class Router:
             score: The name of the scores, which must be from 0 to 1.
             route: The models, the cheapest first, as `[models]` or calls name them.
             since: Only calls that began at this time or later.
-            query: Instead of the stored calls: a SELECT over the views with the columns `prompt`, `model` and `score`,
-                and if known `cost` (USD), `kind` and `propensity`.
+            query: Instead: a SELECT with the columns `prompt`, `model`, `score`; if known, `cost`, `kind`, `propensity`.
             source: Only scores of this source, e.g. "user". Default: the mean over the sources.
             default: The model for prompts of which too little is known. Default: the last one of the route.
-            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.
             seed: Of the folds on which the router is measured.
             path: The store's folder. Default: the configured one.
 
@@ -168,8 +170,15 @@ class Router:
             MissingDependencyError: numpy is not installed.
 
         Example:
+            >>> import llmops_sdk as llmops
             >>> from llmops_sdk.routing import Router
-            >>> router = Router.from_traces(score="helpful", route=["small", "large"])  # doctest: +SKIP
+            >>> for number in range(100):
+            ...     answer = llmops.chat(
+            ...         f"Add {number // 2} and 2.", model=("offline/echo", "offline/script")[number % 2]
+            ...     )
+            ...     llmops.score("helpful", 1, span_id=answer.span_id)
+            >>> flushed = llmops.flush()
+            >>> router = Router.from_traces(score="helpful", route=["offline/echo", "offline/script"])
         """
         from llmops_sdk.routing._stored import scored_prompts
 
@@ -192,6 +201,7 @@ class Router:
         quality: float | None = None,
         max_cost: float | None = None,
         allowed: Collection[str] | None = None,
+        kind: str = "",
     ) -> Route:
         """Choose the model for a prompt.
 
@@ -200,6 +210,7 @@ class Router:
             quality: The share of the strongest model's mean score to keep. Default: 0.95.
             max_cost: Instead of `quality`: USD that a call may cost on average.
             allowed: The models that can take the prompt. Default: all.
+            kind: The prompt's kind, as `fit` was told; of a kind that it does not know only the text counts.
 
         Raises:
             ValueError: `quality` is not from 0 to 1, both bounds are given, or no model is allowed.
@@ -215,28 +226,39 @@ class Router:
         if not usable:
             raise ValueError(f"none of the candidates is allowed: {', '.join(self.models)}")
         found = self._single.predict(read_features(self._embedder, [prompt]))
-        model, reason = self._decide(found, self._point(quality, max_cost), usable)
+        offsets = self._offsets.get(kind)
+        if offsets is not None:
+            found.quality = [
+                None if value is None else value + offset for value, offset in zip(found.quality, offsets, strict=True)
+            ]
+        point = self._point(quality, max_cost, with_kind=offsets is not None)
+        model, reason = self._decide(found, point, usable, kind)
         return Route(
             model=model,
             reason=reason,
-            expected_quality={
-                name: min(max(value, 0.0), 1.0)
-                for name, value in zip(self.models, found.quality, strict=True)
-                if value is not None
-            },
+            expected_quality=self._as_scores(found.quality),
             expected_cost=self._costs,
             quality_error=self._errors,
             familiarity=found.familiarity,
             version=self._version,
         )
 
-    def _decide(self, found: SinglePrediction, point: CurvePoint | None, usable: Sequence[str]) -> tuple[str, Reason]:
+    def _as_scores(self, predicted: Sequence[float | None]) -> dict[str, float]:
+        """Return predictions as scores from 0 to 1; the differences to the strongest model stay where they can."""
+        strong = predicted[self._fitted.quality.strongest] or 0.0
+        shift = min(max(strong, 0.0), 1.0) - strong
+        known = zip(self.models, predicted, strict=True)
+        return {name: min(max(value + shift, 0.0), 1.0) for name, value in known if value is not None}
+
+    def _decide(
+        self, found: SinglePrediction, point: CurvePoint | None, usable: Sequence[str], kind: str
+    ) -> tuple[str, Reason]:
         default = self._safe if self._safe in usable else self._best_of(usable)
         if len(usable) == 1:
             return usable[0], "incapable" if len(self.models) > 1 else "best"
         if found.familiarity < self._fitted.familiar:
             return default, "unfamiliar"
-        if found.doubt > _DOUBTFUL:
+        if found.doubt > _DOUBTFUL or kind in self._doubtful:
             return default, "doubtful_scores"
         if point is None or (point.share == 0 and self._has_cheaper):
             return default, "unproven"
@@ -254,18 +276,22 @@ class Router:
         means = dict(zip(self.models, numpy().nan_to_num(self._table.means, nan=-1.0), strict=True))
         return max(usable, key=lambda model: means[model])
 
-    def _point(self, quality: float | None, max_cost: float | None) -> CurvePoint | None:
-        key = quality, max_cost
+    def _point(self, quality: float | None, max_cost: float | None, *, with_kind: bool) -> CurvePoint | None:
+        key = quality, max_cost, with_kind
         if key not in self._points:
             if len(self._points) > 1_000:
                 self._points.clear()
             margin = self.margin(quality)
-            point = fitting_point(self._fitted.curve, margin=margin, max_cost=max_cost)
+            point = fitting_point(self._curve(with_kind=with_kind), margin=margin, max_cost=max_cost)
             against = self._against_default
             if max_cost is None and self._default != self._strongest and (against is None or against.lower < -margin):
                 point = None  # the curve is about the strongest model, which may seem so by luck
             self._points[key] = point
         return self._points[key]
+
+    def _curve(self, *, with_kind: bool) -> tuple[CurvePoint, ...]:
+        fitted = self._fitted
+        return fitted.kind_curve if with_kind and fitted.kind_curve is not None else fitted.curve
 
     @property
     def _strongest(self) -> str:
@@ -298,14 +324,16 @@ class Router:
     def report(self, *, quality: float | None = None) -> RouterReport:
         """Return what the router would save and lose, by its measurement on folds that it was not fitted on.
 
+        With kinds, the measurement is that of decisions that are told the kind.
+
         Args:
             quality: The share of the strongest model's mean score to keep. Default: 0.95.
         """
         margin = self.margin(quality)
-        point = self._point(quality, None)
+        point = self._point(quality, None, with_kind=True)
         n = len(self._table.scores)
-        last = self._fitted.curve[-1]
-        goal = next((one for one in self._fitted.curve if one.share > 0), last)
+        points = self._curve(with_kind=True)
+        goal = next((one for one in points if one.share > 0), points[-1])
         if point is None and self._default != self._strongest:
             goal = self._against_default
         is_open = point is None or (point.share == 0 and self._has_cheaper)

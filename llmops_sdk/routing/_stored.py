@@ -14,9 +14,9 @@ from llmops_sdk.providers._types import model_name
 from llmops_sdk.routing.features._asked import asked_text
 from llmops_sdk.store import query as run_query
 
-__all__ = ["ScoredPrompts", "scored_prompts", "stored_prompts"]
+__all__ = ["ScoredCall", "ScoredPrompts", "scored_calls", "scored_prompts", "stored_prompts"]
 
-_MOST_ROWS = 100_000
+_MOST_ROWS = 40_000
 _CALLS = """
 WITH judged AS (
     SELECT span_id, trace_id, target, source, value FROM scores
@@ -52,10 +52,23 @@ left out: who gave them is not known."""
 
 
 _PROMPTS = f"""
-SELECT c.input_messages AS input, c.deployment AS deployment, c.request_model AS model FROM llm_calls c
+SELECT c.input_messages AS input, coalesce(c.prompt_name, '') AS kind, c.deployment AS deployment,
+    c.request_model AS model FROM llm_calls c
 WHERE c.operation = 'chat' AND c.input_messages IS NOT NULL AND ($since IS NULL OR c.start_time >= $since)
 ORDER BY c.start_time DESC, c.span_id LIMIT {_MOST_ROWS}
 """  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCall:
+    """A scored call: what a person asked, by what name, which model of the route served it, if any, and its score."""
+
+    prompt: str
+    kind: str
+    model: str | None
+    score: float
+    cost: float | None
+    propensity: float
 
 
 @dataclass(slots=True)
@@ -121,8 +134,7 @@ def scored_prompts(
         if row.model is None:
             left_out += 1
             continue
-        if not 0 <= row.score <= 1:
-            raise ValueError(f"a score {score!r} is {row.score}, not from 0 to 1: give a query that scales them")
+        _check_score(score, row)
         cell = prompts.setdefault(row.prompt, {}).setdefault(row.model, _Cell())
         cell.scores.append(row.score)
         cell.costs += [] if row.cost is None else [row.cost]
@@ -132,14 +144,35 @@ def scored_prompts(
     return _columns(prompts, kinds, route, left_out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    prompt: str
-    kind: str
-    model: str | None
-    score: float
-    cost: float | None
-    propensity: float
+def scored_calls(
+    score: str,
+    route: Sequence[str],
+    *,
+    since: datetime | None,
+    source: str | None,
+    path: str | os.PathLike[str] | None,
+) -> list[ScoredCall]:
+    """Return the latest scored calls, in the order of time.
+
+    Args:
+        score: As for `scored_prompts`.
+        route: Likewise.
+        since: Likewise.
+        source: Likewise.
+        path: Likewise.
+
+    Raises:
+        ValueError: A score is not from 0 to 1.
+    """
+    rows = list(_stored_rows(score, since, source, _names_of(route), path))
+    for row in rows:
+        _check_score(score, row)
+    return rows[::-1]
+
+
+def _check_score(score: str, row: ScoredCall) -> None:
+    if not 0 <= row.score <= 1:
+        raise ValueError(f"a score {score!r} is {row.score}, not from 0 to 1: give a query that scales them")
 
 
 def _stored_rows(
@@ -148,20 +181,20 @@ def _stored_rows(
     source: str | None,
     names: Mapping[str, str],
     path: str | os.PathLike[str] | None,
-) -> Iterable[_Row]:
+) -> Iterable[ScoredCall]:
     values = {"score": score, "since": _naive(since), "source": source, "limit": _MOST_ROWS}
     found = run_query(_CALLS, values, path=path)
     for row in found.dicts():
         prompt = asked_text(_messages(row["input"]))
         if prompt.strip():
             model = names.get(f"deployment {row['deployment']}") or names.get(f"model {row['model']}")
-            yield _Row(prompt, row["kind"], model, row["score"], row["cost"], _probability(row["propensity"]))
+            yield ScoredCall(prompt, row["kind"], model, row["score"], row["cost"], _probability(row["propensity"]))
 
 
 def stored_prompts(
     route: Sequence[str], *, since: datetime | None, limit: int, path: str | os.PathLike[str] | None
-) -> list[str]:
-    """Return what people asked in the latest calls that models of a route served.
+) -> list[tuple[str, str]]:
+    """Return what people asked in the latest calls that models of a route served, each with the prompt's name or "".
 
     Args:
         route: The models.
@@ -170,11 +203,11 @@ def stored_prompts(
         path: The store's folder. Default: the configured one.
     """
     names = _names_of(route)
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     for row in run_query(_PROMPTS, {"since": _naive(since)}, path=path).dicts():
         if names.get(f"deployment {row['deployment']}") or names.get(f"model {row['model']}"):
             prompt = asked_text(_messages(row["input"]))
-            found += [prompt] if prompt.strip() else []
+            found += [(prompt, row["kind"])] if prompt.strip() else []
         if len(found) >= limit:
             break
     return found
@@ -185,7 +218,7 @@ def _naive(moment: datetime | None) -> datetime | None:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None and moment.tzinfo else moment
 
 
-def _own_rows(query: str, route: Sequence[str], path: str | os.PathLike[str] | None) -> Iterable[_Row]:
+def _own_rows(query: str, route: Sequence[str], path: str | os.PathLike[str] | None) -> Iterable[ScoredCall]:
     found = run_query(query, path=path)
     missing = sorted({"prompt", "model", "score"} - set(found.columns))
     if missing:
@@ -193,7 +226,7 @@ def _own_rows(query: str, route: Sequence[str], path: str | os.PathLike[str] | N
     for row in found.dicts():
         if row["prompt"] is None or row["score"] is None:
             continue
-        yield _Row(
+        yield ScoredCall(
             asked_text(str(row["prompt"])),
             str(row.get("kind") or ""),
             row["model"] if row["model"] in route else None,

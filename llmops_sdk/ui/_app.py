@@ -86,12 +86,17 @@ def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: 
         Route("/favicon.ico", favicon),
         Route("/favicon.svg", favicon),
         Route("/blob/{name}", blob),
-        *(Route(page.path, shell) for page in PAGES),
-        *(Route(f"/api/v1/{read.path}", _endpoint(read, folder, queries)) for read in READS),
+        *(Route(_with_slashes(page.path), shell) for page in PAGES),
+        *(Route(_with_slashes(f"/api/v1/{read.path}"), _endpoint(read, folder, queries)) for read in READS),
         *(Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()),
         *change_routes(folder, queries, annotations, read_only=read_only, isolated=isolated),
     ]
     return Guarded(Starlette(routes=routes), rules)
+
+
+def _with_slashes(path: str) -> str:
+    """Return a path in which the id of a session, which is the application's own text, may have slashes."""
+    return path.replace("{session}", "{session:path}")
 
 
 async def _to_first(request: Request) -> Response:

@@ -128,8 +128,10 @@ class Asked:
         return self.result(sql, params).dicts()
 
     def result(self, sql: str, params: Mapping[str, Any] | None = None) -> Result:
-        """Return the result of a query; see `rows`."""
-        return query(sql, dict(params) if params else None, path=self.folder)
+        """Return the result of a query; see `rows`. Parameters that the SQL does not name are left out."""
+        named = set(_VALUE.findall(sql))
+        used = {name: value for name, value in (params or {}).items() if name in named}
+        return query(sql, used or None, path=self.folder)
 
 
 def with_values(sql: str, params: Mapping[str, Any]) -> str:

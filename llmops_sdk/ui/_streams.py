@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
 _MAX_SPANS = 20_000
+_MAX_BYTES = 16 * 1024 * 1024  # of lines, for each stream
 
 
 class Streams:
@@ -88,7 +89,7 @@ class Streams:
         def follow() -> EndedSpans:
             return EndedSpans(
                 wanted, spans=False, columns=LIST_COLUMNS, folder=folder, position=position, max_spans=_MAX_SPANS,
-                content=True,
+                max_bytes=_MAX_BYTES, content=True,
             )  # fmt: skip
 
         return _stream(self._followed(follow))
@@ -101,23 +102,30 @@ class Streams:
         step: asyncio.Future[Any] = opening
         try:
             following = await asyncio.shield(opening)
-            changed = _changed_at(following.folder)
+            changed, batches = _changed_at(following.folder), following.step()
             yield b"retry: 2000\n\n" + _event("ready", {}, following.position)
+            has_news = False
             while True:
-                step = loop.run_in_executor(self._threads, _step, following)
-                rows, missed, position = await asyncio.shield(step)
+                step = loop.run_in_executor(self._threads, _step, following, batches)
+                rows, missed = await asyncio.shield(step)
                 if (now := _changed_at(following.folder)) != changed:
                     changed = now
-                    yield _event("changed", {}, position)
+                    yield _event("changed", {})
                 if missed:
                     # Compaction was faster: the list has these traces, this stream has not.
-                    yield _event("gap", {"bytes": missed}, position)
-                if rows:
-                    yield _event("traces", {"rows": rows}, position)
-                    last_sent = time.monotonic()
+                    yield _event("gap", {"bytes": missed})
+                if rows is not None:
+                    yield _event("traces", {"rows": rows})
+                    has_news = True
+                    continue
+                # Only here: before, lines that were read wait in memory, and a stream that goes on would lose them.
+                if has_news:
+                    yield _event("position", {}, following.position)
+                    last_sent, has_news = time.monotonic(), False
                 elif time.monotonic() - last_sent > _HEARTBEAT_SECONDS:
                     yield b": still here\n\n"
                     last_sent = time.monotonic()
+                batches = following.step()
                 await asyncio.sleep(_POLL_SECONDS)
         except LLMOpsError as error:
             yield _event("error", {"type": type(error).__name__, "message": str(error)})
@@ -132,10 +140,11 @@ def _close(opening: asyncio.Future[EndedSpans]) -> None:
         opening.result().close()
 
 
-def _step(following: EndedSpans) -> tuple[list[dict[str, Any]], int, str]:
-    rows = [row for batch in following.step() for row in batch]
-    found = trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in rows)
-    return found, following.missed_bytes(), following.position
+def _step(following: EndedSpans, batches: Iterator[list[tuple[Any, ...]]]) -> tuple[list[dict[str, Any]] | None, int]:
+    """Return the next lines of the list, None when nothing is left for now, and the bytes that were missed."""
+    rows = next((rows for rows in batches if rows), None)
+    found = None if rows is None else trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in rows)
+    return found, following.missed_bytes()
 
 
 def _changed_at(folder: Path) -> int:

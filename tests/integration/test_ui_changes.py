@@ -16,7 +16,12 @@ import llmops_sdk as llmops
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs the driver
 
 ITEMS = 50
-TOOL = {"type": "function", "name": "weather", "description": "The weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+TOOL = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
 SETTINGS = {"LLMOPS_MODEL": "offline/echo", "LLMOPS_UI__REPLAY": "true"}
 
 
@@ -30,7 +35,17 @@ def _traces(folder: Path) -> Path:
     made = []
     for number in range(1, ITEMS + 1):
         trace, start = f"{number:032x}", now_ns(number * 60)
-        made.append(span(trace, 1, start_ns=start, name="answer", kind="agent", input={"question": f"question {number}"}, output=f"answer {number}"))
+        made.append(
+            span(
+                trace,
+                1,
+                start_ns=start,
+                name="answer",
+                kind="agent",
+                input={"question": f"question {number}"},
+                output=f"answer {number}",
+            )
+        )
         made.append(call(trace, 2, f"question {number}", f"answer {number}", parent=1, start_ns=start + 1000))
     return write_store(folder / "store", made)
 
@@ -97,9 +112,16 @@ def test_read_only_page_takes_no_scores(tmp_path: Path, browser: Any):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    asked = {"attributes": {"gen_ai.tool.definitions": json.dumps([TOOL])}, "request_model": "offline/echo", "model": "echo"}
+    asked = {
+        "attributes": {"gen_ai.tool.definitions": json.dumps([TOOL])},
+        "request_model": "offline/echo",
+        "model": "echo",
+    }
     trace, start = "a" * 32, now_ns(60)
-    made = [span(trace, 1, start_ns=start, name="answer", kind="agent"), call(trace, 2, "the weather in Bonn", "rain", parent=1, start_ns=start, **asked)]
+    made = [
+        span(trace, 1, start_ns=start, name="answer", kind="agent"),
+        call(trace, 2, "the weather in Bonn", "rain", parent=1, start_ns=start, **asked),
+    ]
     write_store(tmp_path / "store", made)
     return tmp_path
 

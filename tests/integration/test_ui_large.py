@@ -1,4 +1,4 @@
-"""A trace of 20,000 spans with twelve levels, circles and orphans: all of them are reachable, and scrolling is smooth."""
+"""A trace of 20,000 spans with twelve levels, circles and orphans: all are reachable, and scrolling is smooth."""
 
 from __future__ import annotations
 

@@ -1,16 +1,21 @@
-"""Every page of the local page over the demo's stores, in both themes and two widths: quiet, accessible, not too wide."""
+"""Every page over the demo's store, in both themes and two widths: quiet, accessible, not too wide."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_stores import call, now_ns, write_store
+from real_backends import free_port, serving
 from real_browser import Served, Tab, chromium, serve_page, settled, without_settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs the driver
@@ -26,7 +31,13 @@ SHOTS = os.environ.get("UI_SCREENSHOTS")
 def llmops(*words: str, cwd: Path) -> str:
     env = {**without_settings(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "llmops_sdk", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "llmops_sdk", *words],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -151,7 +162,9 @@ def test_keyboard_alone_leads_from_the_list_to_a_score(demo: Path, served: Serve
     keys.press("Enter")
     page.get_by_role("form", name="Score this trace").get_by_text("quality: 4").wait_for()
     sql = f"SELECT name, value FROM scores WHERE trace_id = '{focused}'"
-    assert json.loads(llmops("sql", sql, "--format=json", "--store", str(demo), cwd=demo.parent)) == [{"name": "quality", "value": 4.0}]
+    assert json.loads(llmops("sql", sql, "--format=json", "--store", str(demo), cwd=demo.parent)) == [
+        {"name": "quality", "value": 4.0}
+    ]
     assert tab.problems == []
     tab.context.close()
 
@@ -191,6 +204,101 @@ llmops.flush()
         page.get_by_role("link", name="appears live").wait_for(timeout=10_000)
     assert tab.problems == []
     tab.context.close()
+
+
+MOUNTED = """
+import sys
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from llmops_sdk.ui import app
+
+service = Starlette(routes=[Mount("/ops/llmops", app(auth="host", path=sys.argv[1]))])
+uvicorn.run(service, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+def test_page_works_where_a_service_mounts_it(demo: Path, browser: Any, tmp_path: Path):
+    program, port = tmp_path / "mounted.py", free_port()
+    program.write_text(MOUNTED)
+    origin = f"http://127.0.0.1:{port}"
+    environ = {"PYTHONPATH": str(ROOT)}
+    with serving([sys.executable, str(program), str(demo), str(port)], f"{origin}/ops/llmops/traces", environ):
+        served = Served(None, f"{origin}/ops/llmops/")
+        tab = Tab(browser, served).enter()
+        page = tab.page
+        page.locator(".row-link").first.click()
+        page.locator(".waterfall").wait_for()
+        assert page.url.startswith(f"{origin}/ops/llmops/trace/")
+        page.get_by_role("link", name="Metrics").click()
+        page.locator(".chart").first.wait_for()
+        page.go_back()
+        page.locator(".waterfall").wait_for()
+        assert tab.problems == []
+        tab.context.close()
+
+
+def test_text_of_a_pruned_user_leaves_the_open_pages(tmp_path: Path, browser: Any):
+    store = write_store(
+        tmp_path / "store",
+        [
+            call(
+                f"{number:032x}",
+                1,
+                f"secret of {user}",
+                "no",
+                start_ns=now_ns(number),
+                name=f"asked by {user}",
+                user_id=user,
+            )
+            for number, user in enumerate(("ada", "bob"), 1)
+        ],
+    )
+    with serve_page(store) as served:
+        tab = Tab(browser, served).enter()
+        listed, opened = tab.page, tab.context.new_page()
+        listed.goto(f"{served.origin}/traces?live=1")
+        listed.get_by_role("link", name="asked by ada").wait_for()
+        opened.goto(f"{served.origin}/trace/{1:032x}?span={1:016x}")
+        opened.locator(".message", has_text="secret of ada").wait_for()
+        tab.expected = ("404",)  # the open trace is gone
+        llmops("prune", "--user", "ada", "--yes", "--store", str(store), cwd=tmp_path)
+        for page in (listed, opened):
+            page.get_by_text("ada").first.wait_for(state="hidden", timeout=5_000)
+            assert "secret of ada" not in page.content()
+        listed.get_by_role("link", name="asked by bob").wait_for()
+        assert tab.problems == []
+        tab.context.close()
+
+
+def _png() -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + b"\x20\x60\xc0" * 8 for _ in range(8)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_stored_image_is_shown_and_that_of_an_address_is_not(tmp_path: Path, browser: Any):
+    content = _png()
+    name = f"{hashlib.sha256(content).hexdigest()}.png"
+    uris = [f"blobs/{name}", "https://images.example/x.png", f"blobs/../{name}"]
+    parts = [{"type": "uri", "modality": "image", "uri": uri} for uri in uris]
+    asked = {"input_messages": [{"role": "user", "parts": parts}]}
+    store = write_store(tmp_path / "store", [call("1" * 32, 1, "", "a square", start_ns=now_ns(1), **asked)])
+    (store / "blobs").mkdir(exist_ok=True)
+    (store / "blobs" / name).write_bytes(content)
+    with serve_page(store) as served:
+        tab = Tab(browser, served).enter()
+        page = tab.open(f"/trace/{'1' * 32}?span={1:016x}")
+        image = page.get_by_role("img", name="Stored image")
+        image.scroll_into_view_if_needed()
+        image.evaluate("(element) => element.decode()")
+        assert image.evaluate("(element) => element.naturalWidth") == 8
+        assert page.locator("main img").count() == 1
+        assert tab.problems == []
+        tab.context.close()
 
 
 def test_theme_button_changes_the_theme_and_is_remembered(served: Served, browser: Any, signed_in: Any):

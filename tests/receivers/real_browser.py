@@ -20,7 +20,7 @@ __all__ = ["Served", "Tab", "chromium", "serve_page", "settled", "without_settin
 
 _ROOT = Path(__file__).parents[2]
 _SAY = """
-addEventListener('securitypolicyviolation', (event) => console.error('policy', event.violatedDirective, event.blockedURI));
+addEventListener('securitypolicyviolation', (event) => console.error('policy', event.effectiveDirective));
 addEventListener('unhandledrejection', (event) => console.error('unhandled', String(event.reason)));
 """
 
@@ -28,7 +28,7 @@ addEventListener('unhandledrejection', (event) => console.error('unhandled', Str
 class Served:
     """A running `llmops ui`."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, process: subprocess.Popen[str] | None, address: str) -> None:
         self.process = process
         self.address = address  # with the token, which opens one browser
         self.origin = f"http://{urlsplit(address).netloc}"
@@ -44,7 +44,9 @@ def serve_page(store: Path, *options: str, cwd: Path | None = None, **environ: s
     """Run `llmops ui` on a free port."""
     command = [sys.executable, "-m", "llmops_sdk", "ui", "--store", str(store), *options]
     env = {**without_settings(), "PYTHONPATH": str(_ROOT), **environ}
-    process = subprocess.Popen(command, env=env, cwd=cwd or store.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, env=env, cwd=cwd or store.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     try:
         said = []
@@ -66,7 +68,9 @@ def chromium() -> Iterator[Any]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
-    packages = environment("browser").parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages = (
+        environment("browser").parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    )
     if str(packages) not in sys.path:
         sys.path.append(str(packages))
     from playwright.sync_api import sync_playwright
@@ -94,15 +98,23 @@ class Tab:
         self.served = served
         self.problems: list[str] = []
         self.expected: tuple[str, ...] = ()
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC", **options})
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, "timezone_id": "UTC", **options}
+        )
         self.context.add_init_script(_SAY)
         self.context.on("page", self._watch)
         self.page = self.context.new_page()
 
     def _watch(self, page: Any) -> None:
-        page.on("console", lambda said: self._note(f"{said.type}: {said.text}") if said.type in {"error", "warning"} else None)
+        page.on(
+            "console",
+            lambda said: self._note(f"{said.type}: {said.text}") if said.type in {"error", "warning"} else None,
+        )
         page.on("pageerror", lambda error: self._note(f"error: {error}"))
-        page.on("request", lambda asked: None if asked.url.startswith((self.served.origin, "data:")) else self._note(asked.url))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith((self.served.origin, "data:")) else self._note(asked.url),
+        )
         page.on("dialog", lambda dialog: self._note(f"dialog: {dialog.message}"))
 
     def _note(self, problem: str) -> None:

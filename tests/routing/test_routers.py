@@ -92,7 +92,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "kinds of another length": {"kinds": ["a"]},
     "a missing array": {"rows": None},
     "rows of another width": {"rows": np.zeros((80, 3), "float32")},
-    "rows that are not finite": {"rows": np.full((80, 64), np.inf, "float32")},
+    "rows that are not finite": {"rows": np.full((80, 32), np.inf, "float32")},
     "objects": {"believed": np.array([None] * 80)},
     "buckets out of range": {"0__buckets": np.array([1 << 40]), "0__term_weights": np.array([1.0])},
     "points that are none": {"curve": [{"price": 1}]},

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from span_writer import START_NS, PlainSpan
 
-from llmops_sdk.store.reading._filters import Filter, ScoreTest, trace_filter
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.reading import _latest
+from llmops_sdk.store.reading._filters import Filter, ScoreTest, trace_filter
 from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
 from llmops_sdk.tracing.records._records import ScoreRecord
 

@@ -42,7 +42,9 @@ def test_vendored_files_have_the_digests_of_the_manifest():
 
 
 def test_all_files_together_are_small():
-    files = [path for path in STATIC.rglob("*") if path.is_file() and path.name not in {"LICENSES.txt", "manifest.json"}]
+    files = [
+        path for path in STATIC.rglob("*") if path.is_file() and path.name not in {"LICENSES.txt", "manifest.json"}
+    ]
     packed = sum(len(gzip.compress(path.read_bytes(), 6, mtime=0)) for path in files)
     assert packed <= 120 * 1024
     assert len(files) <= 36

@@ -112,9 +112,9 @@ def simulate(
     scores: defaultdict[tuple[str, str], float] = defaultdict(float)
     costs: dict[tuple[str, str], float | None] = {}
     prompts = stored_prompts(found.resolved.route, since=moment, limit=_MOST_PROMPTS, path=found.store)
-    for prompt in prompts:
+    for prompt, kind in prompts:
         max_cost = settings.max_cost if quality is None else None
-        route = router.choose(prompt, quality=None if max_cost is not None else wanted, max_cost=max_cost)
+        route = router.choose(prompt, quality=None if max_cost is not None else wanted, max_cost=max_cost, kind=kind)
         key = route.model, route.reason
         calls[key] += 1
         scores[key] += route.expected_quality.get(route.model, 0.0)

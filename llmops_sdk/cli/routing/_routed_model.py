@@ -42,10 +42,16 @@ class RoutedModel:
         """Return the trained router.
 
         Raises:
+            UsageError: It is an online router.
             LLMOpsError: There is none, or it cannot be used.
         """
         from llmops_sdk.routing import Router
 
+        if self.resolved.router.policy == "online":
+            raise UsageError(
+                f'{self.resolved.name!r} has policy = "online", which is no trained router: `llmops route train` '
+                "shows what it has learned"
+            )
         try:
             return Router.load(self.path)
         except FileNotFoundError as error:
@@ -70,9 +76,10 @@ def routed_model(name: str, store: Path | None) -> RoutedModel:
     """
     from llmops_sdk.cli.output._reading import existing_store
     from llmops_sdk.config import current, resolve_model
+    from llmops_sdk.routing.calls._call_router import trained_path
 
     resolved = resolve_model(current(), name)
     if not resolved.route:
         raise UsageError(f'{name!r} is no route: set route = ["cheap", "strong"] in [models.{name}]')
     folder = existing_store(store)
-    return RoutedModel(resolved, resolved.router.path or folder / "routers" / f"{resolved.routed_by}.npz", folder)
+    return RoutedModel(resolved, trained_path(folder, resolved), folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,8 @@ from llmops_sdk.cli.routing._routed_model import Name, Quality, routed_model
 from llmops_sdk.errors import LLMOpsError
 
 if TYPE_CHECKING:
-    from llmops_sdk.routing import RouterReport
+    from llmops_sdk.cli.routing._routed_model import RoutedModel
+    from llmops_sdk.routing import ModelRow, RouterReport
 
 __all__ = ["report", "train"]
 
@@ -44,6 +46,9 @@ def train(
     learned = score or found.resolved.router.score
     if learned is None:
         raise UsageError(f"name the scores: --score NAME, or score in [models.{found.resolved.routed_by}.router]")
+    if found.resolved.router.policy == "online":
+        _train_online(found, learned, source, parse_moment(since, datetime.now(UTC).replace(tzinfo=None)), form)
+        return
     try:
         router = Router.from_traces(
             score=learned,
@@ -59,6 +64,37 @@ def train(
     except (OSError, ValueError) as error:
         raise LLMOpsError(str(error)) from error
     _write(router.report(quality=found.resolved.router.quality), form)
+    print(f"wrote {found.path}, version {router.version}", file=sys.stderr)
+
+
+def _train_online(found: RoutedModel, score: str, source: str | None, since: datetime | None, form: Format) -> None:
+    from llmops_sdk.routing import OnlineRouter
+
+    settings = found.resolved.router
+    try:
+        router = OnlineRouter.from_traces(
+            score=score,
+            route=found.resolved.route,
+            since=since,
+            source=source,
+            default=settings.default,
+            quality=settings.quality,
+            regret=settings.regret,
+            explore=settings.explore,
+            path=found.store,
+        )
+        found.path.parent.mkdir(mode=0o700, exist_ok=True)
+        router.save(found.path)
+    except (OSError, ValueError) as error:
+        raise LLMOpsError(str(error)) from error
+    write_rows(form, _COLUMNS, _shown(router.rows()), sys.stdout)
+    sys.stdout.flush()
+    for change in router.changes[-5:]:
+        kind = f" on {change.kind}" if change.kind else ""
+        print(
+            f"the scores of {change.model}{kind} changed: older ones no longer count, {change.since} did from then on",
+            file=sys.stderr,
+        )
     print(f"wrote {found.path}, version {router.version}", file=sys.stderr)
 
 
@@ -90,12 +126,16 @@ def report(
         raise typer.Exit(2)
 
 
+def _shown(rows: Sequence[ModelRow]) -> list[tuple[Any, ...]]:
+    shown: list[tuple[Any, ...]] = []
+    for one in rows:
+        bounds = (None, None) if one.interval is None else (one.interval.low, one.interval.high)
+        shown += [(one.kind or "(all)", one.model, one.n, one.quality, *bounds, one.cost)]
+    return shown
+
+
 def _write(made: RouterReport, form: Format) -> None:
-    rows: list[tuple[Any, ...]] = []
-    for one in made.rows:
-        low, high = (None, None) if one.interval is None else (one.interval.low, one.interval.high)
-        rows.append((one.kind or "(all)", one.model, one.n, one.quality, low, high, one.cost))
-    write_rows(form, _COLUMNS, rows, sys.stdout)
+    write_rows(form, _COLUMNS, _shown(made.rows), sys.stdout)
     sys.stdout.flush()
     lines = [f"the strongest model is {made.strongest}; {made.margin:.4f} of score may be lost", *made.notes]
     if made.chosen is not None and made.chosen.share > 0:

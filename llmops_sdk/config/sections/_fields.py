@@ -14,10 +14,10 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetTables, HedgeSettings, LimitSettings
-from llmops_sdk.config.sections._ui import UiSettings
 from llmops_sdk.config.sections.analysis._drift import CanaryTables, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorTables
 from llmops_sdk.config.sections.analysis._monitoring import AlertTables, NotifierSettings, SloSettings, WatchSettings
+from llmops_sdk.config.sections.analysis._ui import UiSettings
 
 __all__ = ["SettingsFields"]
 

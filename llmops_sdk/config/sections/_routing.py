@@ -11,7 +11,7 @@ from llmops_sdk.config.sections._base import Names, OptionalPath, OptionalText, 
 
 __all__ = ["RouteRule", "RouterSettings", "RoutingPolicy"]
 
-RoutingPolicy: TypeAlias = Literal["rules", "cascade", "learned"]
+RoutingPolicy: TypeAlias = Literal["rules", "cascade", "learned", "online"]
 
 
 @public("llmops_sdk.config")
@@ -46,7 +46,8 @@ class RouterSettings(SettingsSection):
     """How a routed model chooses among the models of its `route`."""
 
     policy: RoutingPolicy = "learned"
-    """"rules" applies the rules, else takes the default; "learned" asks the trained router; "cascade" asks the cheapest
+    """"rules" applies the rules, else takes the default; "learned" asks the trained router; "online" takes the
+    cheapest model whose latest scores are good enough, and tries others within `regret`; "cascade" asks the cheapest
     model first, and the next one if the answer does not pass `verify`."""
     quality: Annotated[float, Field(ge=0, le=1)] = 0.95
     """The share of the strongest model's mean score to keep."""
@@ -59,13 +60,14 @@ class RouterSettings(SettingsSection):
     pin: OptionalText = None
     """A kill switch: the model that gets all calls, whatever the policy says. Only rules with `only` stay in force."""
     path: OptionalPath = None
-    """The file of the trained router. Default: `routers/NAME.npz` in the store's folder."""
+    """The file of the trained router. Default: `routers/NAME.npz` in the store's folder; `NAME.json` for "online"."""
     score: OptionalText = None
     """The name of the scores to learn from, for `llmops route train`."""
     explore: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """The share of calls whose model is drawn at random, to learn; 0 for none. Only calls of scored kinds explore."""
     regret: NonNegativeFloat = 5.0
-    """The score that exploring may lose in a UTC day, in each process: 1 is one answer wrong that would be right."""
+    """The score that exploring may lose in a UTC day, in each process: 1 is one answer wrong that would be right. With
+    "online": in about 1,000 calls, and 0 tries nothing."""
     rules: dict[str, RouteRule] = {}
     """Rules by name, in order."""
     verify: OptionalText = None

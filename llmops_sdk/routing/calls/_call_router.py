@@ -7,18 +7,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmops_sdk.config import ResolvedModel, Settings, resolve_model
 from llmops_sdk.pricing._builtin import Abilities
 from llmops_sdk.routing._route import Reason, Route
 from llmops_sdk.routing.calls._exploration import explored
 from llmops_sdk.routing.calls._facts import CallFacts, Candidate
-from llmops_sdk.routing.calls._router_file import router_file
+from llmops_sdk.routing.calls._router_file import online_file, router_file
 from llmops_sdk.routing.calls._rules import apply_rules
 from llmops_sdk.routing.features._asked import asked_text
 
-__all__ = ["CallRouter", "Decision", "router_path"]
+if TYPE_CHECKING:
+    from llmops_sdk.routing._router import Router
+    from llmops_sdk.routing.online._online_router import OnlineRouter
+
+__all__ = ["CallRouter", "Decision", "router_path", "trained_path"]
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -49,7 +53,18 @@ def router_path(settings: Settings, resolved: ResolvedModel) -> Path:
         settings: The settings.
         resolved: The routed model.
     """
-    return resolved.router.path or settings.store.path / "routers" / f"{resolved.routed_by}.npz"
+    return trained_path(settings.store.path, resolved)
+
+
+def trained_path(store: Path, resolved: ResolvedModel) -> Path:
+    """Return the file of the trained router of a routed model, for a store.
+
+    Args:
+        store: The store's folder.
+        resolved: The routed model.
+    """
+    ending = "json" if resolved.router.policy == "online" else "npz"
+    return resolved.router.path or store / "routers" / f"{resolved.routed_by}.{ending}"
 
 
 class CallRouter:
@@ -64,7 +79,7 @@ class CallRouter:
         self.name, self._route, self._router = resolved.routed_by, resolved.route, resolved.router
         self._default = self._router.default or self._route[-1]
         self._candidates = {name: _candidate(settings, name) for name in self._route}
-        self._file = router_file(router_path(settings, resolved))
+        self._path = router_path(settings, resolved)
         self._others: dict[str, Candidate] = {}
         self._settings = settings
 
@@ -114,20 +129,34 @@ class CallRouter:
             return _plain(default, "default")
         if self._router.policy == "cascade":
             return _plain(left[0], "cascade")
+        if self._router.policy == "online":
+            online = online_file(self._path).choose(left, lambda one: one.choose(facts.prompt_name, allowed=left))
+            return _plain(default, "unproven") if online is None else self._own_default(online, default)
         max_cost = self._router.max_cost
         quality = None if max_cost is not None else self._router.quality
-        found = self._file.choose(facts.messages, quality, max_cost, left)
+        file = router_file(self._path)
+        found = file.choose(
+            left,
+            lambda router: router.choose(
+                facts.messages, quality=quality, max_cost=max_cost, allowed=left, kind=facts.prompt_name
+            ),
+        )
         if found is None:
             return _plain(default, "unproven")
-        router, route = found
-        if route.reason in {"unfamiliar", "doubtful_scores", "unproven"} and router.default != self._default:
-            route = replace(route, model=default)  # the default was another one when it was trained
+        router, route = found[0], self._own_default(found, default)
         if not self._router.explore or self._router.mode == "shadow":
             return route
         trained = [one for one in left if one in router.models]
         return explored(
-            route, asked_text(facts.messages), trained, self._router.explore, self._router.regret, self._file.budget
+            route, asked_text(facts.messages), trained, self._router.explore, self._router.regret, file.budget
         )
+
+    def _own_default(self, found: tuple[Router | OnlineRouter, Route], default: str) -> Route:
+        """Return a choice with the default of now: it may have been another one when the router was trained."""
+        router, route = found
+        if route.reason in {"unfamiliar", "doubtful_scores", "unproven"} and router.default != self._default:
+            return replace(route, model=default)
+        return route
 
     def _allows(self, facts: CallFacts, only: Sequence[str] | None, name: str) -> bool:
         """Return whether a model may be fallen back to: it can take the call, and the rules allow it."""

@@ -34,6 +34,7 @@ class SuspiciousKind:
         elsewhere: Its mean score in the other kinds.
         n: The prompts of this kind.
         p_value: The chance of a score so low, if the kind were as hard for it as for the other models.
+        left_out: Whether the kind was left out of the fit: if the model is the strongest one, and it was not kept.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class SuspiciousKind:
     elsewhere: float
     n: int
     p_value: float
+    left_out: bool = False
 
 
 def suspicious_kinds(table: ScoreTable) -> tuple[SuspiciousKind, ...]:

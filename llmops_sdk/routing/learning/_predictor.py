@@ -1,4 +1,4 @@
-"""Predict several numbers of a prompt from its features: the mean of four simple models."""
+"""Predict several numbers of a prompt from its features: a weighted mean of four simple models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["NEIGHBOURS", "Predictor"]
+__all__ = ["LARGEST_FORM", "LARGEST_LENGTH", "NEIGHBOURS", "WEIGHTS", "Predictor"]
 
 NEIGHBOURS = 100
-_FORM_PENALTY = 300.0
+WEIGHTS = {"form": 0.25, "vector": 0.25, "term": 0.375, "neighbours": 0.125}
+"""The weight of each model. The nearest prompts say least: nothing of a new kind, and of a seen one hardly more than
+the vector does."""
+LARGEST_FORM = 4.0
+"""Numbers of the form count up to so many standard deviations."""
+LARGEST_LENGTH = 3.0
+"""The same for the length, in the prior below."""
+_FORM_PENALTY = 100.0
 _VECTOR_PENALTY = 20.0
 _TERM_PENALTY = 20.0
-_LENGTH_PRIOR = 0.08
+_LENGTH_PRIOR = 0.1
 """The share of the mean by which a difference grows for a prompt whose log length is one standard deviation above the
 mean: where nothing is known of a kind, longer prompts need the stronger model more often."""
 
@@ -72,7 +79,7 @@ class Predictor:
         part, targets, share = features.take(counted), outputs[counted], weights[counted]
         scale = np.stack([part.forms.mean(axis=0), part.forms.std(axis=0) + 1e-6])
         terms = Terms.fit(part.buckets, len(part))
-        form = fit_dense((part.forms - scale[0]) / scale[1], targets, _FORM_PENALTY, share)
+        form = fit_dense(_scaled(part.forms, scale), targets, _FORM_PENALTY, share)
         vector = fit_dense(part.vectors.astype("float64"), targets, _VECTOR_PENALTY, share)
         term = fit_sparse(_sparse(terms, part), targets, _TERM_PENALTY, share)
         mean = share @ targets / share.sum()
@@ -96,7 +103,7 @@ class Predictor:
             near: The nearest scored prompts of each.
         """
         np = numpy()
-        scaled = (features.forms - self.form_scale[0]) / self.form_scale[1]
+        scaled = _scaled(features.forms, self.form_scale)
         weights = self.row_weights[near]
         total = weights.sum(axis=1, keepdims=True)
         from_neighbours = np.where(
@@ -104,14 +111,18 @@ class Predictor:
             np.einsum("ij,ijk->ik", weights, self.outputs[near]) / np.maximum(total, 1e-9),
             self.mean,
         )
-        found = scaled @ self.form[:-1] + self.form[-1]
-        found += features.vectors @ self.vector[:-1] + self.vector[-1]
+        found = WEIGHTS["form"] * (scaled @ self.form[:-1] + self.form[-1])
+        found += WEIGHTS["vector"] * (features.vectors @ self.vector[:-1] + self.vector[-1])
         for row, buckets in enumerate(features.buckets):
             columns, values = self.terms.row(buckets)
-            found[row] += values @ self.term[columns] + self.term[-1]
-        found = (found + from_neighbours) / 4
-        found += self.slope * np.clip(scaled[:, :1], -3, 3)
+            found[row] += WEIGHTS["term"] * (values @ self.term[columns] + self.term[-1])
+        found += WEIGHTS["neighbours"] * from_neighbours
+        found += self.slope * np.clip(scaled[:, :1], -LARGEST_LENGTH, LARGEST_LENGTH)
         return found
+
+
+def _scaled(forms: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    return numpy().clip((forms - scale[0]) / scale[1], -LARGEST_FORM, LARGEST_FORM)
 
 
 def _sparse(terms: Terms, features: Features) -> SparseRows:

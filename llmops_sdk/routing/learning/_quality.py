@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["NEAREST_DOUBTS", "Part", "Prediction", "QualityModel"]
+__all__ = ["NEAREST_DOUBTS", "Part", "Prediction", "QualityModel", "strongest_of"]
 
 _LEAST_SCORES = 30
 """Fewer scores than this say nothing about single prompts."""
@@ -148,7 +148,11 @@ class QualityModel:
 
 
 def strongest_of(table: ScoreTable) -> int:
-    """Return the number of the model with the highest mean score."""
+    """Return the number of the model with the highest mean score.
+
+    Args:
+        table: The scores.
+    """
     np = numpy()
     means = table.means
     return int(np.nanargmax(means))

@@ -10,7 +10,7 @@ from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing.features._read import Features
 from llmops_sdk.routing.features._terms import BUCKETS
 from llmops_sdk.routing.learning._neighbours import Neighbours
-from llmops_sdk.routing.learning._predictor import NEIGHBOURS
+from llmops_sdk.routing.learning._predictor import LARGEST_FORM, LARGEST_LENGTH, NEIGHBOURS, WEIGHTS
 from llmops_sdk.routing.learning._quality import NEAREST_DOUBTS, Part, QualityModel
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = ["SinglePrediction", "SinglePredictor"]
 _SAMPLE_STEP = 8
 _ENOUGH_ROWS = 4_000
 _MARGIN = 2.0
+_BLOCK = 256
 
 
 class SinglePrediction:
@@ -54,8 +55,13 @@ class SinglePredictor:
         self._neighbours = _Nearest(model.neighbours)
         self._believed = None if bool(believed.all()) else believed
         # The linear models of all parts in one matrix, in the order of the parts.
-        self._weights: Any = np.concatenate([part.linear for part in self._parts], axis=1)
+        self._vector: Any = np.concatenate([part.vector for part in self._parts], axis=1)
         self._offsets: Any = np.concatenate([part.offsets for part in self._parts])
+        # Each part scales the form by its own prompts: one row of scales and of weights an output.
+        scales = [(part.predictor.form_scale, len(part.models)) for part in model.parts]
+        self._form_mean: Any = np.concatenate([np.tile(scale[0], (count, 1)) for scale, count in scales])
+        self._form_factor: Any = np.concatenate([np.tile(1 / scale[1], (count, 1)) for scale, count in scales])
+        self._form: Any = np.concatenate([part.form for part in self._parts], axis=1).T
 
     def predict(self, features: Features) -> SinglePrediction:
         """Return the prediction.
@@ -63,16 +69,16 @@ class SinglePredictor:
         Args:
             features: Of one prompt.
         """
-        np = numpy()
         near, cosines, largest = self._neighbours.find(features.vectors[0])
-        row = np.concatenate([features.forms[0], features.vectors[0]])
-        linear = (row @ self._weights + self._offsets).tolist()
-        length = float(features.forms[0, 0])
+        scaled = (features.forms - self._form_mean) * self._form_factor
+        limited = scaled.clip(-LARGEST_FORM, LARGEST_FORM)
+        linear = (features.vectors[0] @ self._vector + (limited * self._form).sum(axis=1) + self._offsets).tolist()
+        lengths: list[float] = limited[:, 0].tolist()
         found: list[float | None] = [None] * self._model.models
         relative: set[int] = set()
         at = 0
         for part in self._parts:
-            values = part.add(linear[at : at + part.count], features, near, length)
+            values = part.add(linear[at : at + part.count], features, near, lengths[at])
             at += part.count
             for model, value in zip(part.models, values, strict=True):
                 found[model] = value
@@ -99,23 +105,23 @@ class _FoldedPart:
     def __init__(self, part: Part) -> None:
         np = numpy()
         predictor = part.predictor
-        mean, scale = predictor.form_scale
-        form = predictor.form[:-1] / scale[:, None]
         self.models, self.differences, self.count = part.models, part.differences, predictor.outputs.shape[1]
-        self.linear: Any = np.concatenate([form, predictor.vector[:-1]]) / 4
+        self.form: Any = predictor.form[:-1] * WEIGHTS["form"]
+        self.vector: Any = predictor.vector[:-1] * WEIGHTS["vector"]
         self.offsets: Any = (
-            predictor.form[-1] - (mean / scale) @ predictor.form[:-1] + predictor.vector[-1] + predictor.term[-1]
-        ) / 4
+            predictor.form[-1] * WEIGHTS["form"]
+            + predictor.vector[-1] * WEIGHTS["vector"]
+            + predictor.term[-1] * WEIGHTS["term"]
+        )
         # An array is faster than the dictionary for all the buckets of a prompt at once.
         self._columns: Any = np.full(BUCKETS, -1, dtype=np.int32)
         self._columns[list(predictor.terms.columns)] = list(predictor.terms.columns.values())
         self._term_weights: Any = predictor.terms.weights
-        self._terms: Any = predictor.terms.weights[:, None] * predictor.term[:-1] / 4
+        self._terms: Any = predictor.terms.weights[:, None] * predictor.term[:-1] * WEIGHTS["term"]
         weights = predictor.row_weights[:, None]
         self._outputs: Any = np.concatenate([predictor.outputs * weights, weights], axis=1)
         self._mean: list[float] = predictor.mean.tolist()
         self._slope: list[float] = predictor.slope.tolist()
-        self._length = float(mean[0]), float(scale[0])
 
     def add(self, linear: list[float], features: Features, near: NDArray[np.intp], length: float) -> list[float]:
         """Return the outputs.
@@ -124,15 +130,15 @@ class _FoldedPart:
             linear: What the linear models of form and vector give.
             features: Of the prompt.
             near: Its nearest scored prompts.
-            length: Its logarithmic length.
+            length: Its logarithmic length, in standard deviations from the mean.
         """
         np = numpy()
         *outputs, total = np.add.reduce(self._outputs.take(near, axis=0)).tolist()
         terms = self._of_terms(features.buckets[0], len(linear))
-        mean, scale = self._length
-        longer = min(max((length - mean) / scale, -3.0), 3.0)
+        longer = min(max(length, -LARGEST_LENGTH), LARGEST_LENGTH)
+        share = WEIGHTS["neighbours"]
         return [
-            value + term + (output / total if total > 0 else middle) / 4 + slope * longer
+            value + term + share * (output / total if total > 0 else middle) + slope * longer
             for value, term, output, middle, slope in zip(linear, terms, outputs, self._mean, self._slope, strict=True)
         ]
 
@@ -159,9 +165,13 @@ class _Nearest:
 
     def __init__(self, neighbours: Neighbours) -> None:
         np = numpy()
-        # Sums over the columns instead of BLAS: its threads wait for each other whenever the machine is busy, for
-        # milliseconds, and a single core takes no longer than this.
-        self._columns: Any = np.ascontiguousarray(neighbours.rows.T)
+        # One product for each block of rows: of a large one BLAS makes a task for several threads, which wait for each
+        # other for milliseconds whenever the machine is busy.
+        rows, wide = neighbours.rows.shape
+        padded = np.zeros((-(-rows // _BLOCK) * _BLOCK, wide), "float32")
+        padded[:rows] = neighbours.rows
+        self._blocks: Any = np.ascontiguousarray(padded.reshape(-1, _BLOCK, wide).transpose(0, 2, 1))
+        self._rows = rows
         self._directions = neighbours.directions
         self._center: Any = neighbours.center @ neighbours.directions
         self._count = min(NEIGHBOURS, len(neighbours.rows))
@@ -177,7 +187,7 @@ class _Nearest:
         np = numpy()
         asked = np.einsum("i,ij->j", vector, self._directions) - self._center
         length = np.float32(max(math.sqrt(float(asked @ asked)), 1e-9))
-        cosines = np.einsum("ji,j->i", self._columns, asked / length)
+        cosines = np.matmul(asked / length, self._blocks).ravel()[: self._rows]
         among: Any = None
         if len(cosines) >= _ENOUGH_ROWS:
             # A bound from a sample leaves a few hundred rows, almost always the nearest ones with them.

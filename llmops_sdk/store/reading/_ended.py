@@ -17,6 +17,7 @@ __all__ = ["SPAN_COLUMNS", "EndedSpans", "latest_ended"]
 
 _QUIET_SECONDS = 60.0
 _PENDING = 8 * 1024 * 1024  # bytes of lines
+_PATIENCE_SECONDS = 0.5
 SPAN_COLUMNS = (
     "trace_id, span_id, start_time, duration_ms, kind, name, model, input_tokens, output_tokens, cost, status, "
     "error_type, session_id, user_id"
@@ -35,6 +36,7 @@ class EndedSpans:
         position: The `position` of an earlier follower of this store, or None to follow from now on.
         clock: Measures how long a trace has been quiet.
         max_spans: The number of latest spans to hold in memory.
+        max_bytes: The bytes of their lines.
         content: Whether to hold inputs and outputs, for a search or as columns.
 
     Raises:
@@ -51,6 +53,7 @@ class EndedSpans:
         position: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         max_spans: int = 20_000,
+        max_bytes: int = 64 * 1024 * 1024,
         content: bool = False,
     ) -> None:
         self._wanted = wanted
@@ -62,7 +65,8 @@ class EndedSpans:
         self._follower = Follower(folder, ("spans", "scores"), position)
         self._missed = 0
         began = int(clock.time() * 1e9)
-        self._window = Window(began, content=content or wanted.search is not None, max_spans=max_spans)
+        with_content = content or wanted.search is not None
+        self._window = Window(began, content=with_content, max_spans=max_spans, max_bytes=max_bytes)
 
     @property
     def position(self) -> str:
@@ -85,7 +89,7 @@ class EndedSpans:
 
     def step(self) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of what has ended since the last step, in batches and in order."""
-        pending = 0
+        pending, began = 0, self._clock.monotonic()
         while batch := self._follower.read():
             for new in batch:
                 if isinstance(new, Lines):
@@ -93,9 +97,10 @@ class EndedSpans:
                     pending += sum(map(len, new.lines))
                 else:
                     self._missed += new.bytes
-            if pending > _PENDING:
+            # Not only by size: while programs write without a pause, there is always something new.
+            if pending > _PENDING or (pending and self._clock.monotonic() - began > _PATIENCE_SECONDS):
                 yield from self._ended()
-                pending = 0
+                pending, began = 0, self._clock.monotonic()
         # Once for all new lines, as far as memory allows: in order, and traces with all their spans.
         if pending:
             yield from self._ended()

@@ -49,7 +49,7 @@ _ROUTE = IDS + (
     Column("model", "VARCHAR", "The model that was chosen, as the route names it."),
     Column("serves", "VARCHAR", "The model that got the call: in shadow mode the default."),
     Column("default_model", "VARCHAR", "The model for calls of which too little is known."),
-    Column("policy", "VARCHAR", "rules, cascade or learned."),
+    Column("policy", "VARCHAR", "rules, cascade, learned or online."),
     Column("mode", "VARCHAR", "serve or shadow."),
     Column(
         "reason",

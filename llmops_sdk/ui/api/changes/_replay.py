@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.client import chat
-from llmops_sdk.config import current, resolve_model
+from llmops_sdk.config import Settings, current, resolve_model
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Request
 from llmops_sdk.resilience.budgets._estimate import Estimator
@@ -22,7 +22,7 @@ from llmops_sdk.ui._asked import Asked, NotFoundError
 
 __all__ = ["RefusedError", "replay"]
 
-_CALL = """SELECT input_messages, output_messages, model, request_model, attributes FROM llm_calls
+_CALL = """SELECT input_messages, output_messages, provider, request_model, attributes FROM llm_calls
 WHERE trace_id = $trace AND span_id = $span AND kind = 'llm' ORDER BY start_ns LIMIT 1"""
 _MAX_VARIANTS = 5
 _MAX_MESSAGES = 1_000
@@ -54,7 +54,7 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
         raise RefusedError("a replay is stored in the configured store: start llmops ui without --store")
     call = _stored_call(folder, body)
     messages = _messages(body.get("messages"), call["input_messages"])
-    model = body.get("model") or call["request_model"] or call["model"]
+    model = body.get("model") or _model_of(call, settings)
     if not isinstance(model, str) or len(model) > 300:
         raise UsageError("model must be the name of a model")
     options = {key: _number(body, key) for key in ("temperature", "max_tokens") if body.get(key) is not None}
@@ -86,6 +86,16 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
     flush(5.0)
     before = _content(call["output_messages"])
     return Answer({"estimate": shown, "results": results, "original": {**original, "output": before}})
+
+
+def _model_of(call: Mapping[str, Any], settings: Settings) -> str:
+    """Return the name of the model that a call asked for: that in `[models]`, if it is there still."""
+    try:
+        attributes = cast("dict[str, Any]", orjson.loads(call["attributes"] or "{}"))
+    except orjson.JSONDecodeError:
+        attributes = {}
+    name, target = attributes.get("llmops.model.name"), attributes.get("llmops.model.target")
+    return str(name) if name in settings.models else str(target or f"{call['provider']}/{call['request_model']}")
 
 
 def _stored_call(folder: Path, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ import { Message } from "../parts/conversation.js";
 import { visible } from "../parts/escape.js";
 import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
 import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status } from "../parts/frame.js";
+import { useLive } from "../parts/live.js";
 import { href } from "../parts/router.js";
 import { ScoreForm, Scores } from "../parts/score.js";
 import { Facts } from "../parts/table.js";
 import { Line, Text } from "../parts/text.js";
 
 function Turn({ turn, number }) {
-  const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages" };
+  const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages", inner: true };
   const { said = [], answered = [] } = turn;
   return html`<section class="turn" aria-label=${`Turn ${number}`}>
     <header class="turn-head">
@@ -36,6 +37,7 @@ export default function Session({ route }) {
   const id = route.parts[1] ?? "";
   const loaded = useApi(`session/${encodeURIComponent(id)}`, "");
   const [busy, setBusy] = useState(false);
+  useLive(Boolean(loaded.data), (message) => message.type === "changed" && loaded.reload()); // what was pruned goes away
   const { data } = loaded;
   const summary = data?.summary ?? {};
   const more = async () => {

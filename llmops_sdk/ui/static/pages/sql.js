@@ -56,7 +56,7 @@ export default function Sql({ route }) {
     <${Failure} error=${loaded.error} retry=${loaded.reload} />
     <${Notes} notes=${loaded.notes} />
     ${q && loaded.loading && html`<${Loading} rows=${6} label="The query runs" />`}
-    ${!loaded.loading && data?.columns && html`<p class="muted" role="status">${count(data.total)} ${data.total === 1 ? "row" : "rows"} in ${seconds(loaded.took)}</p>
+    ${!loaded.loading && data?.columns && html`<p class="muted row-count" role="status">${count(data.total)} ${data.total === 1 ? "row" : "rows"} in ${seconds(loaded.took)}</p>
       <${Table} columns=${data.columns.map((column) => ({ name: column.name, label: column.name, kind: kindOf(column) }))} rows=${data.rows.map((row) => row.map(flat))} empty="The query gives no rows." />`}
     ${!q && html`<${Empty} title="Write a query."><p>The views are <code>spans</code>, <code>traces</code>, <code>llm_calls</code>, <code>scores</code> and others: <code>llmops schema</code> describes them.</p><//>`}`;
 }

@@ -6,6 +6,7 @@ import { CopyButton } from "../parts/copy.js";
 import { visible } from "../parts/escape.js";
 import { count, cut, shortId, time, utc } from "../parts/format.js";
 import { Badge, Empty, Failure, Heading, Input, Loading, Notes, Source, Status } from "../parts/frame.js";
+import { useLive } from "../parts/live.js";
 import { href, setQuery } from "../parts/router.js";
 import { ScoreForm, Scores } from "../parts/score.js";
 import { Facts, Table } from "../parts/table.js";
@@ -85,7 +86,7 @@ function SpanFacts({ detail, traceId, row }) {
 
 /** Input or output: the messages of a call to a model, else the value of the span. */
 function Side({ title, messages, value, source }) {
-  if (Array.isArray(messages) && messages.length) return html`<${Conversation} title=${title} messages=${messages} source=${source} />`;
+  if (Array.isArray(messages) && messages.length) return html`<${Conversation} title=${title} messages=${messages} source=${{ ...source, inner: true }} />`;
   return html`<${Content} title=${title} value=${has(messages) ? messages : value} source=${source} />`;
 }
 
@@ -131,6 +132,7 @@ export default function Trace({ route, server }) {
   const traceId = route.parts[1] ?? "";
   const loaded = useApi(`trace/${encodeURIComponent(traceId)}`, "");
   const { data } = loaded;
+  useLive(Boolean(data), (message) => message.type === "changed" && loaded.reload()); // what was pruned goes away
   const prepared = useMemo(() => prepare(data?.spans), [data]);
   const show = route.query.get("show") ?? "all";
   const text = route.query.get("find") ?? "";

@@ -92,6 +92,10 @@ function streamSearch(filters, set, stop, resumed) {
     set((last) => ({ ...last, rows, stale: false, loading: false, done: true, ...values }));
   };
   stop.current = () => end({ stopped: true });
+  source.addEventListener("start", (event) => {
+    const { sql, command } = JSON.parse(event.data);
+    set((last) => ({ ...last, sql, command }));
+  });
   source.addEventListener("rows", (event) => {
     const body = JSON.parse(event.data);
     rows = merge(rows, body.rows ?? body);
@@ -99,11 +103,11 @@ function streamSearch(filters, set, stop, resumed) {
   });
   source.addEventListener("progress", (event) => {
     const body = JSON.parse(event.data);
-    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to, sql: body.sql ?? last.sql, command: body.command ?? last.command }));
+    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to }));
   });
   source.addEventListener("done", (event) => {
     const body = JSON.parse(event.data);
-    end({ next: body.next ?? null, complete: body.complete ?? true, progress: body.searched_back_to, sql: body.sql, command: body.command, notes: body.notes });
+    end({ next: body.next ?? null, complete: body.complete ?? true, progress: body.searched_back_to });
   });
   // The server's own error has data; an error of the connection has none.
   source.onerror = (event) => end({ error: event.data ? JSON.parse(event.data) : { message: "The search ended before it was done. Try again, or choose a shorter time." } });
@@ -115,7 +119,11 @@ function useBeside(query, ready) {
   const filters = filtersOf(query);
   const histogram = useApi(ready ? "histogram" : null, filters);
   const facets = useApi(ready ? "facets" : null, filters);
-  return { histogram, facets };
+  const reload = () => {
+    histogram.reload();
+    facets.reload();
+  };
+  return { histogram, facets, reload };
 }
 
 function Row({ row, selected, onSelect, focused, query }) {
@@ -206,9 +214,15 @@ function NoRows({ filters }) {
 }
 
 // Live rows go into the list where the list has no filters; with filters the server is asked again, once a second at most.
-function useLiveRows(list, live, query) {
+const BESIDE_MS = 5000;
+
+function useLiveRows(list, live, query, reloadBeside) {
   const timer = useRef(0);
-  useEffect(() => () => clearTimeout(timer.current), []);
+  const later = useRef(0); // the counts beside the list follow it less often
+  useEffect(() => () => {
+    clearTimeout(timer.current);
+    clearTimeout(later.current);
+  }, []);
   const plain = [...list.filters].length === 0;
   const refresh = useCallback(() => {
     if (timer.current) return;
@@ -225,8 +239,15 @@ function useLiveRows(list, live, query) {
     }, plain ? 0 : 1000);
   }, [query.toString(), plain]);
   return useLive(live, (message) => {
-    if (message.type === "changed") return list.reload();
+    if (message.type === "changed") {
+      reloadBeside();
+      return list.reload();
+    }
     if (message.type !== "traces") return undefined;
+    later.current ||= setTimeout(() => {
+      later.current = 0;
+      reloadBeside();
+    }, BESIDE_MS);
     const rows = message.data.rows ?? message.data;
     if (plain && rows.length && "spans" in rows[0]) return list.set((last) => (last.rows ? { ...last, rows: mark(last.rows, rows) } : last));
     return refresh();
@@ -268,9 +289,10 @@ function useRowKeys(rows, picked, pick, more) {
 export default function Traces({ route, server }) {
   const { query } = route;
   const list = useTraces(query);
-  const { histogram, facets } = useBeside(query, list.rows !== null);
+  const beside = useBeside(query, list.rows !== null);
+  const { histogram, facets } = beside;
   const live = query.get("live") === "1";
-  const connected = useLiveRows(list, live, query);
+  const connected = useLiveRows(list, live, query, beside.reload);
   const [picked, setPicked] = useState(new Set());
   const [dialog, setDialog] = useState(false);
   const pick = (id) => setPicked((before) => {

@@ -1,7 +1,11 @@
 // Messages as a conversation: roles, tool calls with their arguments, results of tools, and parts that are not text.
 import { classes, html, useState } from "./html.js";
 import { visible } from "./escape.js";
+import { href } from "./router.js";
 import { Json, Text } from "./text.js";
+
+// Images come only from the store; the name is the digest of the content.
+const STORED = /^blobs\/([0-9a-f]{64}\.(?:png|jpe?g|gif|webp))$/;
 
 const isText = (value) => typeof value === "string" || (value !== null && typeof value === "object" && value.cut === true);
 
@@ -10,6 +14,8 @@ function Part({ part, source, rendered }) {
   if (isText(part?.text)) return html`<${Text} value=${part.text} source=${source} rendered=${rendered} />`;
   if (isText(part?.content) && Object.keys(part).every((key) => key === "type" || key === "content") && (part.type ?? "text") === "text") return html`<${Text} value=${part.content} source=${source} rendered=${rendered} />`;
   const type = typeof part?.type === "string" ? part.type : "part";
+  const stored = STORED.exec(part?.uri ?? part?.path ?? "");
+  if (stored) return html`<figure class="stored"><img src=${href(`/blob/${stored[1]}`)} alt="Stored image" loading="lazy" /><figcaption class="muted id">${stored[1].slice(0, 12)}…</figcaption></figure>`;
   if (type === "tool_call") return html`<${ToolCall} call=${part} source=${source} />`;
   if (type === "tool_call_response" || type === "tool_result") return html`<${ToolResult} part=${part} source=${source} rendered=${rendered} />`;
   if (type === "reasoning" && isText(part.content)) return html`<details class="part"><summary>reasoning</summary><${Text} value=${part.content} source=${source} rendered=${rendered} /></details>`;
@@ -68,10 +74,11 @@ const looksLikeMessages = (value) => Array.isArray(value) && value.length > 0 &&
 export function Content({ value, title, source }) {
   if (value === null || value === undefined) return null;
   const messages = looksLikeMessages(value) ? value : looksLikeMessages(value?.messages) ? value.messages : null;
-  if (messages) return html`<${Conversation} messages=${messages} title=${title} source=${source} />`;
-  if (value?.role) return html`<${Conversation} messages=${[value]} title=${title} source=${source} />`;
+  const inside = { ...source, inner: true }; // the text is a part of the stored JSON
+  if (messages) return html`<${Conversation} messages=${messages} title=${title} source=${inside} />`;
+  if (value?.role) return html`<${Conversation} messages=${[value]} title=${title} source=${inside} />`;
   if (!isText(value) && isText(value.text) && value.text) {
-    return html`<section class="conversation"><h3>${title}</h3><div class="message"><${Text} value=${value.text} source=${source} /></div>
+    return html`<section class="conversation"><h3>${title}</h3><div class="message"><${Text} value=${value.text} source=${inside} /></div>
       <details class="part"><summary>All fields</summary><${Json} value=${value} source=${source} label=${title} /></details></section>`;
   }
   return html`<section class="conversation"><h3>${title}</h3>${isText(value)

@@ -25,6 +25,7 @@ function lead(signal) {
     source.addEventListener("traces", (event) => forward({ type: "traces", id: event.lastEventId, data: JSON.parse(event.data) }));
     // After a gap the list has what the stream has not.
     for (const name of ["gap", "changed"]) source.addEventListener(name, (event) => forward({ type: "changed", id: event.lastEventId }));
+    source.addEventListener("position", (event) => forward({ type: "position", id: event.lastEventId }));
     source.addEventListener("ready", (event) => forward({ type: "state", connected: true, id: event.lastEventId }));
     source.onopen = () => forward({ type: "state", connected: true });
     source.onerror = () => forward({ type: "state", connected: false });
@@ -69,7 +70,7 @@ addEventListener("pageshow", update);
 /** Call `onMessage` with each message of the stream while `on` is true. Return whether the stream is connected. */
 export function useLive(on, onMessage) {
   const handler = useRef(onMessage);
-  handler.current = onMessage;
+  handler.current = onMessage; // "traces" with rows, or "changed": the store was pruned or compacted, so read anew
   const [connected, setConnected] = useState(true);
   useEffect(() => {
     if (!on) return undefined;

@@ -31,10 +31,10 @@ export function ScrollX({ label, children }) {
   const pane = useRef(null);
   const [wide, setWide] = useState(false);
   useEffect(() => {
-    const check = () => setWide(pane.current.scrollWidth > pane.current.clientWidth + 1);
-    const observer = new ResizeObserver(check);
-    observer.observe(pane.current);
-    if (pane.current.firstElementChild) observer.observe(pane.current.firstElementChild);
+    const element = pane.current;
+    const observer = new ResizeObserver(() => setWide(element.scrollWidth > element.clientWidth + 1));
+    observer.observe(element);
+    if (element.firstElementChild) observer.observe(element.firstElementChild);
     return () => observer.disconnect();
   }, []);
   return html`<div class="scroll-x" ref=${pane} tabindex=${wide ? 0 : undefined} role=${wide ? "region" : undefined} aria-label=${wide ? label : undefined}>${children}</div>`;

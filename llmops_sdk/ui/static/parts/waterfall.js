@@ -109,8 +109,9 @@ function Minimap({ rows, scale, top, height, onJump }) {
   const theme = useTheme();
   const [width, setWidth] = useState(0);
   useEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(canvas.current.clientWidth));
-    observer.observe(canvas.current);
+    const element = canvas.current;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
     return () => observer.disconnect();
   }, []);
   const whole = Math.max(1, rows.length * ROW);
@@ -142,9 +143,9 @@ export function Waterfall({ prepared, simulated, selected, onSelect, keep }) {
   const frame = useRef(0);
 
   useEffect(() => {
-    const read = () => setView({ top: pane.current.scrollTop, height: pane.current.clientHeight });
-    const observer = new ResizeObserver(read);
-    observer.observe(pane.current);
+    const element = pane.current;
+    const observer = new ResizeObserver(() => setView({ top: element.scrollTop, height: element.clientHeight }));
+    observer.observe(element);
     return () => { observer.disconnect(); cancelAnimationFrame(frame.current); };
   }, []);
   const onScroll = () => {
