@@ -56,14 +56,15 @@ def write_traces(store: str) -> None:
 def write_spans(store: str) -> None:
     """As a child: write for so many seconds as come, and report the spans a second."""
     made = cycle(list(Spans(Texts(), MIXED, seed=4).batches(20 * BATCH)))
-    sink = StoreSink(Path(store), compaction="manual", max_bytes=ROOM)
     tell("ready")
     while seconds := hear():
+        sink = StoreSink(Path(store), compaction="manual", max_bytes=ROOM)
+        sink.write([])
         begin, written = time.perf_counter(), 0
         while time.perf_counter() - begin < seconds:
             written += sink.write(renewed(next(made)))
         tell(written / (time.perf_counter() - begin))
-    sink.close(0.0)
+        sink.close(0.0)  # so that all of it can be compacted
 
 
 def _parts(folder: Path, given: argparse.Namespace) -> dict[str, Callable[[], list[Table]]]:

@@ -30,8 +30,8 @@ _COLD = 3
 _SEARCHES = 2
 _CANCELS = 5
 _LIVES = 10
-_PAIRS = 8
-_WINDOW = 2.0
+_PAIRS = 12
+_WINDOW = 0.5
 _CLIENTS = 2
 
 
@@ -142,12 +142,12 @@ def searches(store: OurStore) -> Table:
             assert seen[-1].data["complete"], seen[-1]
             assert seen[-1].data["rows"] == 0, seen[-1]
             whole.append(seen[-1].after)
-            steps = len(seen) - 1
+            steps = sum(one.name == "progress" for one in seen)
         rows.append(_seconds(f"whole store without a hit, in {steps} steps", whole, 60.0))
         rested: list[float] = []
         for number in range(_CANCELS):
             with page.stream(f"/api/v1/search?{urlencode({'search': ABSENT})}") as events:
-                for _ in range(1 + number % 3):
+                for _ in range(2 + number % 3):
                     next(events)
             rested.append(settled_cpu(page))
         rows.append(_seconds("left in the middle until the server uses no CPU", rested, 0.2))

@@ -39,8 +39,16 @@ _SCROLL = """async () => {
     }
     return frames.slice(10);
 }"""
-_SHOWN = """(name) => [...document.querySelectorAll('tr[data-trace] .row-link')]
-    .some((row) => row.textContent === name) && Date.now()"""
+_SHOWN = """async ([name, most]) => {
+    const until = Date.now() + most;
+    const rows = () => [...document.querySelectorAll('tr[data-trace] .row-link')];
+    const there = () => rows().some((row) => row.textContent === name);
+    while (!there()) {
+        if (Date.now() > until) throw new Error(`${name} is not shown`);
+        await new Promise(requestAnimationFrame);
+    }
+    return Date.now();
+}"""
 
 
 def in_browser(store: OurStore, writer: str) -> list[Table]:
@@ -94,7 +102,8 @@ def _scrolling(tab: Tab) -> list[Row]:
 
 
 def _shown(tab: Tab, store: OurStore, writer: str) -> Row:
-    page: Any = tab.open("/traces")
+    page: Any = tab.open("/traces?live=1")
+    page.get_by_role("button", name="Live", exact=True).wait_for()
     child = Child(writer, "--write-traces", store.path)
     assert child.read() == "ready"
     took: list[float] = []
@@ -102,7 +111,7 @@ def _shown(tab: Tab, store: OurStore, writer: str) -> Row:
         name = f"on the screen {number}"
         child.say(name)
         flushed = child.read()
-        shown = page.wait_for_function(_SHOWN, arg=name, timeout=_MOST_MS).json_value()
+        shown = page.evaluate(_SHOWN, [name, _MOST_MS])
         took.append(shown - flushed * 1e3)
     child.end()
     return _row("a new trace on the screen after flush()", took, 1_000)

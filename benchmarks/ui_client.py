@@ -20,6 +20,8 @@ __all__ = ["Event", "Page", "served", "settled_cpu"]
 WITHIN = 120.0
 _TICK = 0.01
 _QUIET = 0.15
+_IDLE = 2.0
+"""Seconds, fewer than the server's own, after which a connection is opened anew."""
 
 
 class Event(NamedTuple):
@@ -41,6 +43,7 @@ class Page:
     """
 
     def __init__(self, page: Served) -> None:
+        assert page.process is not None
         self.pid = page.process.pid
         at = urlsplit(page.address)
         self._host, self._port = at.hostname or "", at.port or 0
@@ -51,14 +54,18 @@ class Page:
         answer.read()
         self._cookie = (answer.getheader("Set-Cookie") or "").split(";")[0]
         assert self._cookie, answer.status
+        self._asked = time.monotonic()
 
     def timed(self, path: str) -> tuple[float, bytes]:
         """Return the seconds until all of an answer is there, and the answer."""
+        if time.monotonic() - self._asked > _IDLE:
+            self._connection.close()
+            self._connection.connect()
         begin = time.perf_counter()
         self._connection.request("GET", path, headers={"Cookie": self._cookie})
         answer = self._connection.getresponse()
         content = answer.read()
-        took = time.perf_counter() - begin
+        took, self._asked = time.perf_counter() - begin, time.monotonic()
         assert answer.status == 200, (path, answer.status, content[:500])
         return took, content
 
