@@ -52,7 +52,7 @@ export default function Sql({ route }) {
         ${!q && html`<button type="button" class="link" onClick=${() => { field.current.value = EXAMPLE; field.current.focus(); }}>Use an example</button>`}
         ${data?.rows?.length > 0 && html`<${CopyButton} text=${tsv(data)} label="Copy rows, as text with tabs" word="Copy rows" />`}</div>
     </form>
-    <${Source} sql=${q || EXAMPLE} command=${loaded.command ?? (q ? "…" : "llmops schema")} />
+    <${Source} sql=${q || EXAMPLE} command=${q ? loaded.command : "llmops schema"} />
     <${Failure} error=${loaded.error} retry=${loaded.reload} />
     <${Notes} notes=${loaded.notes} />
     ${q && loaded.loading && html`<${Loading} rows=${6} label="The query runs" />`}

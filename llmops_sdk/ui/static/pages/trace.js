@@ -36,11 +36,15 @@ function factsOf(summary, spans) {
   ];
 }
 
+// What tells most stands first, so that a narrow panel shows it; times stand last.
+const FIRST = ["attempt", "guard", "rail", "action", "tier", "hit", "decision", "router", "status", "reason", "error_type", "model", "provider", "score", "similarity", "duration_ms", "cost", "saved_cost"];
+const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : name === "time" || name.endsWith("_time") ? 99 : 50);
+
 /** Rows of whatever keys the records have. */
 export function Records({ title, records }) {
   const list = Array.isArray(records) ? records : records ? [records] : [];
   if (!list.length) return null;
-  const names = [...new Set(list.flatMap((one) => Object.keys(one)))].filter((name) => list.some((one) => one[name] !== null && one[name] !== undefined)).slice(0, 9);
+  const names = [...new Set(list.flatMap((one) => Object.keys(one)))].filter((name) => list.some((one) => one[name] !== null && one[name] !== undefined)).sort((a, b) => rank(a) - rank(b)).slice(0, 12);
   const kindOf = (name) => (name.endsWith("_ms") ? "ms" : name.endsWith("_s") ? "seconds" : name.endsWith("_usd") || name === "cost" ? "usd" : name.endsWith("tokens") ? "tokens" : name === "status" ? "status" : name === "time" || name.endsWith("_time") ? "time" : "text");
   const label = (name) => name.replace(/_(ms|s|usd)$/, "").replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
   const flat = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);

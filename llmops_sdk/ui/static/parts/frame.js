@@ -39,7 +39,7 @@ export function Failure({ error, retry }) {
   if (!error) return null;
   return html`<div class="failure" role="alert">
     <strong>${error.status === 404 ? "Not found" : error.status === 408 ? "This took too long" : "This did not work"}</strong>
-    <p class="failure-text">${visible(error.message)}</p>
+    <p class=${classes("failure-text", error.message.includes("\n") && "lines")}>${visible(error.message)}</p>
     ${retry && error.status !== 404 && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`;
 }
