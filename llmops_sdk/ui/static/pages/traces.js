@@ -45,9 +45,9 @@ function useTraces(query) {
       get("traces", ask, leave.signal).then((body) => set({ ...body, rows: body.data.rows, back: body.data.searched_back_to, loading: false }), fail);
       return () => leave.abort();
     }
-    const until = resumeAt.current;
+    const resumed = resumeAt.current;
     resumeAt.current = null;
-    return streamSearch(filters, set, stop, until);
+    return streamSearch(filters, set, stop, resumed);
   }, [address, turn]);
 
   const more = useCallback(async () => {
@@ -68,25 +68,18 @@ function useTraces(query) {
     }
   }, [state, address]);
   const resume = () => {
-    resumeAt.current = { until: state.progress, rows: state.rows ?? [] };
+    resumeAt.current = { cursor: state.cursor, rows: state.rows ?? [] };
     setTurn((value) => value + 1);
   };
   return { ...state, filters, searching, set, more, reload: () => setTurn((value) => value + 1), resume, stop: () => stop.current() };
 }
 
-/** The cursor of a search is its time in nanoseconds; one microsecond more, because the text has no nanoseconds. */
-function cursorOf(iso) {
-  const micros = (/\.(\d{1,6})/.exec(iso)?.[1] ?? "").padEnd(6, "0");
-  const whole = Date.parse(iso.replace(/\.\d+/, ""));
-  return String(BigInt(whole) * 1000000n + (BigInt(micros || 0) + 1n) * 1000n);
-}
-
 // A search that was stopped goes on where it was: it keeps its rows and looks only at what is older.
 function streamSearch(filters, set, stop, resumed) {
   const ask = new URLSearchParams(filters);
-  if (resumed?.until) ask.set("cursor", cursorOf(resumed.until));
+  if (resumed?.cursor) ask.set("cursor", resumed.cursor);
   const source = new EventSource(url("search", ask));
-  let rows = resumed?.until ? resumed.rows : [];
+  let rows = resumed?.cursor ? resumed.rows : [];
   const end = (values) => {
     source.close();
     set((last) => ({ ...last, rows, stale: false, loading: false, done: true, ...values }));
@@ -103,7 +96,7 @@ function streamSearch(filters, set, stop, resumed) {
   });
   source.addEventListener("progress", (event) => {
     const body = JSON.parse(event.data);
-    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to }));
+    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to, cursor: body.next }));
   });
   source.addEventListener("done", (event) => {
     const body = JSON.parse(event.data);
