@@ -1,16 +1,10 @@
 // One trace: its spans on a time axis, and beside them the span that is selected.
-import { classes, html, useEffect, useMemo, useState } from "../parts/html.js";
-import { useApi } from "../parts/api.js";
-import { Content, Conversation } from "../parts/conversation.js";
-import { CopyButton } from "../parts/copy.js";
-import { visible } from "../parts/escape.js";
-import { count, cut, shortId, time, utc } from "../parts/format.js";
+import { classes, href, html, setQuery, useEffect, useMemo, useState } from "../parts/base.js";
+import { Content, Conversation, ScoreForm, Scores } from "../parts/conversation.js";
 import { Badge, Empty, Failure, Heading, Input, Loading, Notes, Source, Status } from "../parts/frame.js";
-import { useLive } from "../parts/live.js";
-import { href, setQuery } from "../parts/router.js";
-import { ScoreForm, Scores } from "../parts/score.js";
+import { useApi, useLive } from "../parts/server.js";
 import { Facts, Table } from "../parts/table.js";
-import { Json, Text } from "../parts/text.js";
+import { CopyButton, count, cut, Json, shortId, Text, time, utc, visible } from "../parts/text.js";
 import { prepare, Waterfall } from "../parts/waterfall.js";
 
 const SHOWS = [["all", "All spans"], ["critical", "Critical path"], ["errors", "Errors"], ["calls", "Model calls"]];

@@ -1,15 +1,10 @@
 // The list of traces: facets, a histogram to brush, search that streams, pages by key, live rows, selection.
-import { classes, html, useCallback, useEffect, useMemo, useRef, useState } from "../parts/html.js";
-import { get, post, url, useApi } from "../parts/api.js";
-import { visible } from "../parts/escape.js";
-import { Facets, FilterBar, filtersOf } from "../parts/filters.js";
-import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
-import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status, useKeys } from "../parts/frame.js";
-import { Histogram } from "../parts/chart.js";
-import { useLive } from "../parts/live.js";
-import { go, href, remember, remembered, setQuery } from "../parts/router.js";
-import { Scores } from "../parts/score.js";
-import { Line } from "../parts/text.js";
+import { classes, go, href, html, remember, remembered, setQuery, useCallback, useEffect, useMemo, useRef, useState } from "../parts/base.js";
+import { Scores } from "../parts/conversation.js";
+import { Badge, Empty, Facets, Failure, FilterBar, filtersOf, Heading, Loading, Notes, Source, Status, useKeys } from "../parts/frame.js";
+import { get, post, url, useApi, useLive } from "../parts/server.js";
+import { Histogram } from "../parts/table.js";
+import { count, Line, seconds, shortId, time, usd, utc, visible } from "../parts/text.js";
 
 const PAGE = 50;
 const MOST_ROWS = 2000;
