@@ -55,6 +55,7 @@ class Streams:
 
     async def _searched(self, request: Request, search: Search) -> AsyncIterator[bytes]:
         until = time.monotonic() + _SEARCH_SECONDS
+        yield _event("start", {"sql": search.sql, "command": search.command})
         while not search.is_done and (left := until - time.monotonic()) > 0:
             try:
                 rows = await self._queries.run(request, search.step, left)
@@ -67,7 +68,7 @@ class Streams:
                 return
             if rows:
                 yield _event("rows", {"rows": rows})
-            yield _event("progress", {"searched_back_to": search.back_to})
+            yield _event("progress", {"searched_back_to": search.back_to, "next": search.cursor})
         yield _event(
             "done",
             {"complete": search.is_complete, "searched_back_to": search.back_to, "rows": search.found,

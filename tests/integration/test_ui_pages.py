@@ -185,23 +185,31 @@ def test_seven_tabs_answer_while_they_are_live(served: Served, browser: Any, sig
     tab.context.close()
 
 
-def test_new_trace_appears_live_in_each_tab(demo: Path, served: Served, browser: Any, signed_in: Any):
+def _write_span(name: str, store: Path) -> None:
+    code = f"import llmops_sdk as llmops\nwith llmops.span({name!r}):\n    pass\nllmops.flush()"
+    env = {**without_settings(), "PYTHONPATH": str(ROOT), "LLMOPS_STORE__PATH": str(store)}
+    subprocess.run([sys.executable, "-c", code], env=env, cwd=store.parent, check=True, timeout=60)
+
+
+def test_new_trace_appears_live_in_each_tab_over_one_stream(demo: Path, served: Served, browser: Any, signed_in: Any):
     tab = Tab(browser, served, storage_state=signed_in)
-    pages = [tab.page, tab.context.new_page()]
+    streams: list[str] = []
+    tab.context.on("request", lambda asked: streams.append(asked.url) if "/api/v1/live" in asked.url else None)
+    pages = [tab.page, tab.context.new_page(), tab.context.new_page()]
     for page in pages:
         page.goto(f"{served.origin}/traces?live=1")
         settled(page)
         page.get_by_role("button", name="Live", exact=True).wait_for()
-    code = """
-import llmops_sdk as llmops
-with llmops.span("appears live"):
-    pass
-llmops.flush()
-"""
-    env = {**without_settings(), "PYTHONPATH": str(ROOT), "LLMOPS_STORE__PATH": str(demo)}
-    subprocess.run([sys.executable, "-c", code], env=env, cwd=demo.parent, check=True, timeout=60)
+    _write_span("appears live", demo)
     for page in pages:
         page.get_by_role("link", name="appears live").wait_for(timeout=10_000)
+    assert len(streams) == 1
+    # The tab with the stream goes; another one goes on where it was.
+    pages.pop(0).close()
+    _write_span("appears later", demo)
+    for page in pages:
+        page.get_by_role("link", name="appears later").wait_for(timeout=10_000)
+    assert len(streams) == 2
     assert tab.problems == []
     tab.context.close()
 

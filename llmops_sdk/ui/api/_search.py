@@ -11,7 +11,7 @@ from typing import Any
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter
 from llmops_sdk.ui._asked import Asked, literal
-from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows
+from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows, traces_sql
 
 __all__ = ["Search"]
 
@@ -33,6 +33,8 @@ class Search:
         UsageError: A parameter is not valid.
 
     Attributes:
+        sql: The SQL that gives the same traces.
+        command: The command that gives the same traces.
         found: How many traces were found.
         is_done: Whether to stop.
         is_complete: Whether nothing is left to search.
@@ -54,6 +56,8 @@ class Search:
         self._least = 0
         self._is_split = False
         self._seen: set[str] = set()
+        self.sql = traces_sql(self._wanted, self._limit)
+        self.command = asked.command("traces", f"--limit={self._limit}")
         self.found = 0
         self.is_done = False
         self.is_complete = False
