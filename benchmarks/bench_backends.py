@@ -207,15 +207,26 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def memory_of_marked() -> float:
-    """Megabytes of the processes that bear the mark: a server and its workers."""
+def marked() -> list[int]:
+    """Return the ids of the processes that bear the mark: a server and its workers."""
     mark = f"{MARK}={os.environ[MARK]}".encode()
-    pages = 0
+    found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (process / "environ").read_bytes().split(b"\0"):
-                pages += int((process / "statm").read_text(encoding="ascii").split()[1])
+                found.append(int(process.name))
         except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+    return found
+
+
+def memory_of_marked() -> float:
+    """Megabytes of the processes that bear the mark."""
+    pages = 0
+    for process in marked():
+        try:
+            pages += int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+        except (FileNotFoundError, ProcessLookupError):
             continue
     assert pages, "no process of the server was found"
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from real_browser import Served, serve_page
 
-__all__ = ["Event", "Page", "served", "settled_cpu"]
+__all__ = ["Event", "Page", "cpu_seconds", "served", "settled_cpu"]
 
 WITHIN = 120.0
 _TICK = 0.01
@@ -104,8 +104,13 @@ class Page:
 
     def cpu(self) -> float:
         """Return the CPU seconds of the server's threads, to a hundredth."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process, to a hundredth."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _events(answer: http.client.HTTPResponse, begin: float) -> Iterator[Event]:

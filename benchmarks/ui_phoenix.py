@@ -9,31 +9,37 @@ import sqlite3
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 from uuid import uuid4
 
 import requests
-from bench_backends import MARK, memory_of_marked, phoenix_count
+from bench_backends import MARK, marked, memory_of_marked, phoenix_count
 from real_backends import Backend, environment, eventually, serve_phoenix
 from store_files import DAYS
 from store_spans import DAY_NS, FIRST_NS, MIXED, Spans, Texts
 from ui_answers import ABSENT, Row, Table
-from ui_client import Page, served
-from ui_stores import OurStore
+from ui_client import Page, cpu_seconds, served
+from ui_stores import OurStore, drop_from_memory
 
 from llmops_sdk.export._destinations import Destination
 from llmops_sdk.export._span_sink import OtlpSink
 
 __all__ = ["beside"]
 
+Ask: TypeAlias = Callable[[dict[str, Any]], tuple[float, list[Any]]]
+"""Asks Phoenix; gives the seconds, and the rows."""
+
 _SENT = 2_000
 _ROUNDS = 7
+_COLD = 2
 _SEARCHES = 2
 _ROOTS = "parent_id is None"
+_DEFAULT = f"/api/v1/traces?limit=50&since={DAYS}d"
 _PROJECTS = "{ projects { edges { node { id name traceCount } } } }"
 _COPIES = 20
 """Written in one transaction."""
@@ -49,74 +55,82 @@ def beside(store: OurStore, folder: Path, spans: int) -> Table:
     """
     os.environ[MARK] = uuid4().hex
     _make_database(folder, spans)
+    cold = [_cold(store, folder) for _ in range(_COLD)]
+    rows = [_row("its default view, files not in memory, new servers", cold, 10.0)]
     with serve_phoenix(folder) as backend, served(store.path) as page:
         there = phoenix_count(backend)
         assert there == spans, (there, spans)
-        asked = _question(backend)
-        recent, old = _since(30), _since(1)
-        pairs = {
-            "the newest 50 roots of 30 days, its default view": (
-                _list(recent),
-                "/api/v1/traces?limit=50&since=30d",
-                10.0,
-            ),
-            "the newest 50 roots of the last day": (_list(old), "/api/v1/traces?limit=50&since=1d", None),
-            "the newest 50 roots with an error, 30 days": (
-                _list(recent, f"{_ROOTS} and status_code == 'ERROR'"),
-                "/api/v1/traces?limit=50&since=30d&status=error",
-                None,
-            ),
-        }
-        rows = [_compared(what, *pair, asked=asked, page=page) for what, pair in pairs.items()]
-        rows.append(_searched(page, lambda: asked(_list(recent, f"'{ABSENT}' in input.value"))))
-        rows.append(_memory(page))
-    return Table("Beside Phoenix", "Phoenix, ours; ms: ratio", rows)
+        ask, errors = _question(backend), f"{_ROOTS} and status_code == 'ERROR'"
+        questions: list[tuple[str, dict[str, Any], str, float | None]] = [
+            ("its default view, in memory", _list(DAYS), _DEFAULT, 10.0),
+            ("the same of the last day", _list(1), "/api/v1/traces?limit=50&since=1d", None),
+            ("the same with an error", _list(DAYS, errors), f"{_DEFAULT}&status=error", None),
+        ]
+        for what, theirs, path, wanted in questions:
+            found = [_asked(ask, theirs, page, path) for _ in range(_ROUNDS + 1)]
+            rows.append(_row(what, found[1:], wanted))
+        found = [_searched(ask, page) for _ in range(_SEARCHES)]
+        rows.append(_row("a text that is nowhere (Phoenix: in inputs; ours: in all texts)", found, 2.0))
+        ours = page.memory_mb()
+        rows.append(Row("memory of the servers, MB", f"{memory_of_marked() - ours:.0f}, {ours:.0f}"))
+    return Table("Beside Phoenix", "Phoenix, ours: ratio; CPU of each; ms", rows)
 
 
-def _memory(page: Page) -> Row:
-    ours = page.memory_mb()
-    return Row("memory of the servers, MB", f"{memory_of_marked() - ours:.0f}, {ours:.0f}")
+class _Pair(NamedTuple):
+    """Seconds until the answer, and CPU seconds, of Phoenix and of ours."""
+
+    theirs: float
+    ours: float
+    their_cpu: float
+    our_cpu: float
 
 
-def _compared(what: str, theirs: dict[str, Any], path: str, wanted: float | None, *, asked: Any, page: Page) -> Row:
-    them: list[float] = []
-    us: list[float] = []
-    for number in range(_ROUNDS + 1):
-        took, found = asked(theirs)
-        ours, _ = page.timed(path)
-        if number:
-            them.append(took * 1e3)
-            us.append(ours * 1e3)
-        assert len(found) == theirs["first"], (what, len(found))
-    ratio = statistics.median(one / other for one, other in zip(them, us, strict=True))
-    figures = f"{statistics.median(them):,.0f}, {statistics.median(us):,.0f}: {ratio:.1f}×"
+def _asked(ask: Ask, theirs: dict[str, Any], page: Page, path: str) -> _Pair:
+    before = _cpu_of_marked() - page.cpu()
+    took, found = ask(theirs)
+    between = _cpu_of_marked() - page.cpu()
+    begun = page.cpu()
+    ours, _ = page.timed(path)
+    assert len(found) == theirs["first"], len(found)
+    return _Pair(took, ours, between - before, page.cpu() - begun)
+
+
+def _cold(store: OurStore, folder: Path) -> _Pair:
+    """Ask new servers, whose files the kernel has dropped from memory."""
+    with serve_phoenix(folder) as backend, served(store.path) as page:
+        ask = _question(backend)
+        drop_from_memory(folder)
+        drop_from_memory(Path(store.path))
+        return _asked(ask, _list(DAYS), page, _DEFAULT)
+
+
+def _searched(ask: Ask, page: Page) -> _Pair:
+    """Search all spans for a text that is nowhere."""
+    before = _cpu_of_marked() - page.cpu()
+    took, found = ask(_list(DAYS, f"'{ABSENT}' in input.value"))
+    between = _cpu_of_marked() - page.cpu()
+    assert found == [], found
+    begun = page.cpu()
+    with page.stream(f"/api/v1/search?{urlencode({'search': ABSENT})}") as events:
+        *_, last = events
+    pair = _Pair(took, last.after, between - before, page.cpu() - begun)
+    print(f"search, complete: {last.data['complete']}; {pair}", file=sys.stderr, flush=True)
+    return pair
+
+
+def _row(what: str, pairs: list[_Pair], wanted: float | None) -> Row:
+    ratio = statistics.median(one.theirs / one.ours for one in pairs)
+    theirs, ours, their_cpu, our_cpu = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
+    figures = f"{theirs:,.0f}, {ours:,.0f}: {ratio:.1f}×; {their_cpu:,.0f}, {our_cpu:,.0f}"
     return Row(what, figures, "" if wanted is None else f"{wanted:g}×", None if wanted is None else ratio >= wanted)
 
 
-def _searched(page: Page, ask: Any) -> Row:
-    """Search all spans for a text that is nowhere."""
-    them: list[float] = []
-    us: list[float] = []
-    for _ in range(_SEARCHES):
-        took, found = ask()
-        assert found == [], found
-        with page.stream(f"/api/v1/search?{urlencode({'search': ABSENT})}") as events:
-            *_, last = events
-        assert last.data["complete"], last
-        them.append(took * 1e3)
-        us.append(last.after * 1e3)
-        print(f"search: Phoenix {took:.1f} s, ours {last.after:.1f} s", file=sys.stderr, flush=True)
-    ratio = statistics.median(one / other for one, other in zip(them, us, strict=True))
-    figures = f"{statistics.median(them):,.0f}, {statistics.median(us):,.0f}: {ratio:.1f}×"
-    return Row("a text that is nowhere (Phoenix: in inputs; ours: in all texts)", figures, "2×", ratio >= 2)
+def _cpu_of_marked() -> float:
+    """Return the CPU seconds of the two servers."""
+    return sum(cpu_seconds(pid) for pid in marked())
 
 
-def _since(days: int) -> dict[str, str]:
-    now = datetime.now(UTC)
-    return {"start": (now - timedelta(days=days)).isoformat(), "end": now.isoformat()}
-
-
-def _list(time_range: dict[str, str], condition: str = _ROOTS) -> dict[str, Any]:
+def _list(days: int, condition: str = _ROOTS) -> dict[str, Any]:
     """Return the variables with which Phoenix's page asks for its table."""
     return {
         "first": 50,
@@ -124,11 +138,11 @@ def _list(time_range: dict[str, str], condition: str = _ROOTS) -> dict[str, Any]
         "filterCondition": condition,
         "rootSpansOnly": True,
         "sort": {"col": "startTime", "dir": "desc"},
-        "timeRange": time_range,
+        "timeRange": {"start": (datetime.now(UTC) - timedelta(days=days)).isoformat()},
     }
 
 
-def _question(backend: Backend) -> Any:
+def _question(backend: Backend) -> Ask:
     """Return a function that asks what the table of Phoenix's page asks, with the text that its script has."""
     package = next((environment("phoenix").parent / "lib").glob("python*/site-packages/phoenix"))
     scripts = "".join(file.read_text("utf-8") for file in sorted((package / "server/static/assets").glob("index-*.js")))
