@@ -198,9 +198,9 @@ def _visits(page: Page, store: OurStore) -> Iterator[str]:
     pages = itertools.cycle(one.path for one in asks(page, store) if store.large_trace not in one.path)
     files = itertools.cycle(("/traces", "/static/app.js", "/static/app.css", "/api/v1/pages"))
     for number in itertools.count():
-        if number % 20 == 0:
+        if number % 50 == 0:
             yield next(pages)
-        elif number % 20 < 5:
+        elif number % 50 < 5:
             yield f"/api/v1/trace/{ids[number % len(ids)]}"
         else:
             yield next(files)
