@@ -6,6 +6,7 @@ The decisions are those of `llmops_sdk/monitoring/rules`: `tests/monitoring/rule
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,15 +69,17 @@ def draw(traffic: Traffic, days: int, rng: Any, fault_at: int | None = None, fac
     return value * scale, events
 
 
-def unusual(values: Any, events: Any, *, shape: str, counts: bool, false_alarms: float, day: int) -> Any:
-    """Return which buckets of a day are unusual, by the six weeks before it."""
+def unusual(values: Any, events: Any, *, shape: str, counts: bool, allowed: Sequence[float], day: int) -> list[Any]:
+    """Return which buckets of a day are unusual by the six weeks before it, for each allowed rate of false alarms."""
     history = slice((day - HISTORY_DAYS) * BUCKETS_A_DAY, day * BUCKETS_A_DAY)
     past, n = values[history], events[history]
     slot = np.arange(history.start, history.stop) // 12 % 168
     order = np.argsort(slot, kind="stable")
     by_slot, n_by_slot = past[order].reshape(168, -1), n[order].reshape(168, -1)
-    middle = np.nanmedian(by_slot, axis=1)
-    spread = np.nanmedian(np.abs(by_slot - middle[:, None]), axis=1) / _NORMAL_MAD
+    # Several times as fast as nanmedian, where there is a value in each bucket.
+    median = np.nanmedian if np.isnan(past).any() else np.median
+    middle = median(by_slot, axis=1)
+    spread = median(np.abs(by_slot - middle[:, None]), axis=1) / _NORMAL_MAD
     floor = 0.05 * np.abs(middle)
     if shape == "sum":
         usual = np.median(n_by_slot, axis=1)
@@ -86,24 +89,27 @@ def unusual(values: Any, events: Any, *, shape: str, counts: bool, false_alarms:
     scale = np.maximum(np.maximum(spread, floor), 1e-12)
     scores = (past - middle[slot]) / scale[slot]
     scores = scores[~np.isnan(scores)]
-    allowed = (0.5 * false_alarms / (MONTH_DAYS * BUCKETS_A_DAY * math.comb(LOOKS, NEEDED))) ** (1 / NEEDED)
-    place = min(int(allowed * len(scores)), len(scores) - 1)
-    fire_at = max(FIRE_AT, abs(float(np.partition(scores, len(scores) - 1 - place)[len(scores) - 1 - place])))
+    scores.sort()
     today = slice(day * BUCKETS_A_DAY, (day + 1) * BUCKETS_A_DAY)
     now = np.arange(today.start, today.stop) // 12 % 168
-    with np.errstate(invalid="ignore"):
-        return (values[today] - middle[now]) / scale[now] >= fire_at
+    found: list[Any] = []
+    for one in allowed:
+        share = (0.5 * one / (MONTH_DAYS * BUCKETS_A_DAY * math.comb(LOOKS, NEEDED))) ** (1 / NEEDED)
+        fire_at = max(FIRE_AT, abs(float(scores[-1 - min(int(share * len(scores)), len(scores) - 1)])))
+        with np.errstate(invalid="ignore"):
+            found.append((values[today] - middle[now]) / scale[now] >= fire_at)
+    return found
 
 
 def seasonal_alarms(
-    traffic: Traffic, rng: Any, *, false_alarms: float = 1.0, fault: float | None = None, days: int = MONTH_DAYS
-) -> list[int]:
-    """Return the buckets, from the month's begin, in which an alert would begin.
+    traffic: Traffic, rng: Any, *, allowed: Sequence[float] = (1.0,), fault: float | None = None, days: int = MONTH_DAYS
+) -> list[list[int]]:
+    """Return the buckets, from the month's begin, in which an alert would begin: a list for each allowed rate.
 
     Args:
         traffic: The traffic.
         rng: The random numbers.
-        false_alarms: What the rule allows in 30 days.
+        allowed: The false alarms that the rule allows in 30 days.
         fault: By what costs or latencies, or the calls, are multiplied from noon of the first day on; None for nothing.
         days: Days to look at.
     """
@@ -111,12 +117,14 @@ def seasonal_alarms(
     at = None if fault is None else begin + BUCKETS_A_DAY // 2
     values, events = draw(traffic, HISTORY_DAYS + days, rng, at, fault or 1.0)
     shape = "quantile" if traffic.metric.startswith("latency") else "sum"
-    marks = np.concatenate(
-        [
-            unusual(values, events, shape=shape, counts=traffic.metric == "calls", false_alarms=false_alarms, day=day)
-            for day in range(HISTORY_DAYS, HISTORY_DAYS + days)
-        ]
-    )
+    by_day = [
+        unusual(values, events, shape=shape, counts=traffic.metric == "calls", allowed=allowed, day=day)
+        for day in range(HISTORY_DAYS, HISTORY_DAYS + days)
+    ]
+    return [_begins(np.concatenate(marks)) for marks in zip(*by_day, strict=True)]
+
+
+def _begins(marks: Any) -> list[int]:
     hits = np.convolve(marks.astype(int), np.ones(LOOKS, dtype=int))[: len(marks)] >= NEEDED
     starts = np.flatnonzero(hits & ~np.concatenate([[False], hits[:-1]]))
     # What begins again within ten minutes is the same alert: `keep`.

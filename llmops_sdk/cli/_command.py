@@ -20,7 +20,9 @@ from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["add_command", "exit_on_error"]
 
-_SENDING = frozenset({"canary", "data", "export_", "online", "replay", "run_", "watch"})
+_SENDING = frozenset({"canary", "concept", "data", "export_", "online", "replay", "run_", "watch"})
+# Their status 1 is an answer: something drifted, or an alert fires. An error must be told from it.
+_ANSWERING = frozenset({"canary", "concept", "data", "watch"})
 _FILTER_OPTIONS = tuple(inspect.signature(parse_filter, eval_str=True).parameters.values())
 _DEBUG = inspect.Parameter(
     "debug",
@@ -43,7 +45,7 @@ def add_command(function: Callable[..., bool | None], group: typer.Typer) -> Non
 
     @functools.wraps(function)
     def run(*, debug: bool, **values: Any) -> None:
-        with exit_on_error(debug):
+        with exit_on_error(debug, 2 if function.__name__ in _ANSWERING else 1):
             from llmops_sdk.config import tolerate_untrusted
 
             # The others send nothing, and work in a project that nobody has trusted yet.
@@ -62,8 +64,13 @@ def add_command(function: Callable[..., bool | None], group: typer.Typer) -> Non
 
 
 @contextmanager
-def exit_on_error(debug: bool) -> Generator[None]:
-    """Turn an exception of a command into one line on stderr and an exit status."""
+def exit_on_error(debug: bool, status: int = 1) -> Generator[None]:
+    """Turn an exception of a command into one line on stderr and an exit status.
+
+    Args:
+        debug: Whether the exception passes, for its traceback.
+        status: The exit status of an error.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -75,7 +82,7 @@ def exit_on_error(debug: bool) -> Generator[None]:
         # DuckDB marks a position with a line of carets, which is useless once the lines are joined.
         lines = [line.strip() for line in defuse(str(error)).splitlines() if line.strip(" ^")]
         print(f"llmops: {'; '.join(lines)}", file=sys.stderr)
-        raise typer.Exit(1) from error
+        raise typer.Exit(status) from error
     except BrokenPipeError as error:
         # The reader of the pipe (`head`) has closed it. The interpreter must not write again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from drift_store import DAY, Call, traffic, write_calls
 
 
@@ -47,3 +49,12 @@ def test_a_wrong_option_is_exit_status_2(command: Any, tmp_path: Path):
     for wrong in (("--window", "7x"), ("--by", "modell"), ("--where", "nonsense = 1")):
         ran = command("drift", "data", "--store", tmp_path / "store", *wrong)
         assert ran.status == 2, ran.err
+
+
+def test_a_missing_library_is_exit_status_2(command: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+
+    ran = command("drift", "data")
+
+    assert ran.status == 2
+    assert 'pip install "llmops-sdk[stats]"' in ran.err

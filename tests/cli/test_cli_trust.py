@@ -47,6 +47,15 @@ def test_a_store_outside_the_project_needs_trust(command, project: Path) -> None
     assert "store.path" in ran.err
 
 
+def test_a_report_says_that_objectives_are_left_out(command, project: Path) -> None:
+    (project / "llmops.toml").write_text('[store]\npath = "traces"\n[slo.answers]\nobjective = 0.99\n')
+    ran = command("report")
+    assert ran.status == 0
+    assert "are left out: read the file, and run `llmops trust`" in ran.err
+    assert command("trust").status == 0
+    assert command("report").err == ""
+
+
 def test_replay_sends_nothing_without_trust(command, project: Path) -> None:
     ran = command("replay")
     assert ran.status == 1

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.cli._app import run
 from llmops_sdk.store import query
 
-WIDTHS = (60, 80, 100, 120, 200)
+WIDTHS = (60, 120, *map(thorough, (80, 100, 200)))
 LONG = "a long question about 退款 and refunds, " * 30
 
 

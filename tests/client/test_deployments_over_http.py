@@ -76,6 +76,7 @@ def asked(servers: dict[str, OpenAIServer]) -> dict[str, int]:
     return {name: len(server.requests) for name, server in servers.items()}
 
 
+@pytest.mark.thorough
 def test_a_deployment_turns_slow_then_fails_then_recovers(servers, ask, clock, rows):
     def control(delay: float) -> None:
         configure(

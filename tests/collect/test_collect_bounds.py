@@ -126,6 +126,7 @@ COMPRESSED = ("events in JSON", "events in protobuf", "a large resource in JSON"
 CASES = [*((name, "") for name in BODIES), *((name, "gzip") for name in COMPRESSED)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "coding"), CASES)
 def test_hostile_request_costs_bounded_cpu_and_memory(name: str, coding: str) -> None:
     encoding, body = BODIES[name]

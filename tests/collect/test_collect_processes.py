@@ -78,6 +78,7 @@ def test_acknowledged_spans_survive_kill_9(tmp_path):
     assert len(ids) in (answered, answered + 50)
 
 
+@pytest.mark.thorough
 def test_two_senders_lose_and_duplicate_nothing(tmp_path):
     store = tmp_path / "store"
     with collecting(store) as (process, url):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmops_sdk import config
@@ -230,6 +230,7 @@ def test_section_constructor_raises_config_error(make: Any, key: str, expected: 
     assert expected is None or expected in str(caught.value)
 
 
+@settings(max_examples=25)  # the nearest of all keys is looked for each time
 @given(st.dictionaries(st.text("ABC_x", max_size=12).map(lambda name: f"LLMOPS_{name}"), st.text(max_size=9)))
 def test_any_variable_is_parsed_or_rejected(environ: dict[str, str]) -> None:
     layer, problems = environment_layer(environ, Path("/"))
@@ -238,6 +239,7 @@ def test_any_variable_is_parsed_or_rejected(environ: dict[str, str]) -> None:
     assert not layer.data
 
 
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=4).map(tuple))
 def test_every_unknown_key_has_a_nearest_key(path: tuple[str, ...]) -> None:
     nearest = nearest_key(path)

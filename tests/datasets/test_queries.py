@@ -180,6 +180,7 @@ def test_prune_by_age_and_size_leaves_data_sets(traces, store):
     assert prune(user_id="ada").items == 1
 
 
+@pytest.mark.thorough
 def test_a_killed_prune_is_finished_by_the_next(traces, store):
     Dataset.from_query(SQL).save("calls")
     program = """

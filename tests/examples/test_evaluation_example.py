@@ -73,6 +73,7 @@ def test_the_workflow_passes_and_posts_the_summary(project: Path):
     assert "3 passed" in done[2][2]
 
 
+@pytest.mark.thorough
 def test_a_worse_answer_fails_the_workflow_and_the_summary_says_why(project: Path):
     program = (project / "help_desk.py").read_text("utf-8")
     (project / "help_desk.py").write_text(program.replace("return max(ARTICLES", "return min(ARTICLES"), "utf-8")

@@ -132,6 +132,7 @@ def test_printed_command_runs_on_the_store(run):
     assert len(json.loads(printed)) == 9
 
 
+@pytest.mark.thorough
 def test_second_run_in_the_same_store_reports_only_itself(tmp_path):
     for limit in (8, 4):
         program = (str(EXAMPLES / "support_assistant.py"),)
@@ -148,6 +149,7 @@ def test_model_is_set_by_one_variable(tmp_path):
     assert table(out)["failed"][0] == "0"
 
 
+@pytest.mark.thorough
 def test_own_questions_file_is_used(tmp_path):
     file = tmp_path / "questions.csv"
     rows = ["id,question", '1,"Where is\nmy card, please?"', "2,", '3,"How do I ""freeze"" it?"', "4,Where is my PIN?"]
@@ -199,6 +201,7 @@ def test_bad_file_fails_before_any_call(tmp_path, content):
     assert not (tmp_path / ".llmops-demo").exists()
 
 
+@pytest.mark.thorough
 def test_closed_pipe_is_not_a_failure(tmp_path):
     process = start("--limit", "2", cwd=tmp_path)
     process.stdout.close()  # as `| head` does
@@ -207,6 +210,7 @@ def test_closed_pipe_is_not_a_failure(tmp_path):
     assert process.wait(100) == 0
 
 
+@pytest.mark.thorough
 def test_sql_works_while_the_demo_runs(tmp_path):
     demo = start("--limit", "100000", "--concurrency", "2", cwd=tmp_path)
     query = ("sql", "SELECT model, count(*) AS n FROM llm_calls GROUP BY ALL", "--store", ".llmops-demo")

@@ -62,6 +62,7 @@ def test_short_program_exports_its_spans() -> None:
         assert errors == ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", ["black hole", "dead"])
 def test_unreachable_backend_delays_exit_at_most_two_seconds(where: str) -> None:
     with BlackHole() as hole:

@@ -119,6 +119,7 @@ llmops.score("helpful", True, span_id=answer.span_id, trace_id=answer.trace_id)
 """
 
 
+@pytest.mark.thorough
 def test_three_silent_signals_share_the_bound_of_exit(tmp_path: Any) -> None:
     timed = "import sys, time, atexit\nlate = []\natexit.register(lambda: print(time.monotonic() - late[0]))\n"
     program = timed + PROGRAM + "llmops.flush(0.0)\nlate.append(time.monotonic())\n"

@@ -132,6 +132,7 @@ def test_a_card_is_found_at_any_position(before, after, issued):
     assert find_cards(before + number + after) == [(len(before), len(before) + len(number), number)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "piece", ["1-", "4-", "a.", "@", "4 ", "41", "4\u200b", "4111-", "3 7-", "\u200b", " ", "4111 1111 "]
 )

@@ -67,6 +67,7 @@ def test_without_documents_nothing_is_found(documents):
     assert found("Paris is in 1850.", documents) == []
 
 
+@pytest.mark.thorough
 def test_crafted_texts_take_linear_time_and_say_what_was_left_out():
     began = time.thread_time()
     for number, piece in enumerate(("a.", "1-", "1,", ".a", '"', "A b. ", "\u5317", "\n")):

@@ -308,6 +308,7 @@ async def test_guarded_async_generators_release_early(card):
     assert [item async for item in items] == ["day ", "[CARD] bye"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("last", [CardGuard(), Late(), CardGuard("block")])
 def test_a_long_stream_takes_linear_time(last):
     pieces = [Chunk(text="word ")] * 40_000

@@ -98,6 +98,7 @@ def test_a_disguise_does_not_hide_an_address_or_a_card(name: str, card: str):
         assert place in hidden
 
 
+@pytest.mark.thorough
 def test_most_pairs_of_disguises_do_not_hide_an_address_or_a_card(card: str):
     for kind, value in (("EMAIL", ADDRESS), ("CARD", grouped(card))):
         hidden = [DISGUISES[second](DISGUISES[first](value)) for first, second in PAIRS]
@@ -204,6 +205,7 @@ def test_it_takes_any_text(text: str):
     assert all(0 <= place <= len(text) for place in order)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "piece",
     ["a.", "1-", "@", "a@", "1 ", "a ", "{", "%41", "a\u200b", "\\", ":", "AbC9", "+12125550147 ", "\x00", "\ud800"],

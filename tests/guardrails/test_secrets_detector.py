@@ -28,13 +28,13 @@ def found(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)
-@pytest.mark.parametrize("around", ["{}", "see {} now", "line\n{}\nnext", "\u00e9 ({})"])
-def test_each_format_is_found(planted: PlantedSecret, around: str):
-    text = around.format(planted.text)
-    ((kind, place),) = found(text)
-    assert kind == "SECRET"
-    assert DETECTOR.detect(text, INPUT).reason == f"1 {planted.kind}"
-    assert planted.core in place
+def test_each_format_is_found(planted: PlantedSecret):
+    for around in ("{}", "see {} now", "line\n{}\nnext", "\u00e9 ({})"):
+        text = around.format(planted.text)
+        ((kind, place),) = found(text)
+        assert kind == "SECRET", around
+        assert DETECTOR.detect(text, INPUT).reason == f"1 {planted.kind}", around
+        assert planted.core in place, around
 
 
 def test_the_formats_are_of_many_vendors():

@@ -55,6 +55,7 @@ def test_other_words_pass(text):
     assert TOPICS.detect(text, OUTPUT).found is False
 
 
+@pytest.mark.thorough
 def test_the_time_does_not_grow_with_the_number_of_phrases():
     many = TopicsDetector([f"word{one} number{one}" for one in range(20_000)])
     text = "word1 word2 number2 and so on " * 33_000

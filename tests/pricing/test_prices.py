@@ -44,6 +44,7 @@ def test_a_long_prompt_has_the_price_of_its_tier():
     assert [price.cost(Tokens(count)) for count in (0, 200_000, 200_001)] == pytest.approx([0, 0.2, 0.400002])
 
 
+@pytest.mark.thorough
 def test_the_table_agrees_with_litellm_for_every_vendor():
     models = {
         "openai": ("gpt-4.1-mini", "gpt-4.1-mini-2025-04-14", "text-embedding-3-small"),

@@ -14,6 +14,7 @@ import pytest
 from anthropic_server import AnthropicServer
 from loopback import LoopbackServer
 from openai_server import OpenAIServer
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.providers.litellm._callbacks import _application_listens
@@ -141,7 +142,11 @@ async def tried(model: str) -> str:
 @pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize(
     ("vendor_model", "style"),
-    [("azure", tried), ("azure", streamed), ("cohere", tried), ("moonshot", streamed)],
+    [
+        ("azure", streamed),
+        ("cohere", tried),
+        *(thorough(*one) for one in (("azure", tried), ("moonshot", streamed))),
+    ],
     indirect=["vendor_model"],
 )
 def test_clients_that_litellm_makes_end_with_their_event_loop(

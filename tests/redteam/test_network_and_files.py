@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 from watched import watch
 
 pytestmark = pytest.mark.redteam
@@ -65,6 +66,7 @@ def outside(files: frozenset[str], folder: Path) -> list[str]:
     return [file for file in files if not file.startswith(allowed) and "__pycache__" not in file]
 
 
+@pytest.mark.thorough
 def test_import_of_every_module_contacts_nobody_and_writes_nothing(tmp_path: Path):
     seen = watch(IMPORTS, tmp_path)
 
@@ -89,10 +91,10 @@ def test_offline_program_contacts_nobody_and_writes_to_the_store_alone(tmp_path:
     [
         ("traces",),
         ("stats",),
-        ("sql", "SELECT count(*) FROM spans"),
-        ("show", "0"),
-        ("compact",),
-        ("prune", "--user", "nobody", "--yes"),
+        thorough(("sql", "SELECT count(*) FROM spans")),
+        thorough(("show", "0")),
+        thorough(("compact",)),
+        thorough(("prune", "--user", "nobody", "--yes")),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -75,6 +75,7 @@ def test_peak_decides(values: list[float], alpha: float):
     assert process.p_value == pytest.approx(math.exp(-seen[-1]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alternative", ["two-sided", "less"])
 def test_gate_that_is_peeked_at_after_each_item_seldom_fails_falsely(alternative):
     generator = np.random.default_rng(7)

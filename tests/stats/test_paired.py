@@ -142,6 +142,7 @@ def test_resampling_methods_take_their_figures_from_the_tests():
         assert (permutation.method, bootstrap.method) == ("permutation", "bootstrap")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["t", "mcnemar"])
 def test_tests_keep_alpha_where_nothing_changed(method):
     generator = np.random.default_rng(5)

@@ -71,6 +71,7 @@ def test_nothing_changed_is_no_evidence():
     assert sign_flip_test([0.0] * 30).p_value == permutation_test([1.0] * 9, [1.0] * 9).p_value == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "p_value",
     [

@@ -6,6 +6,7 @@ import datetime
 import threading
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.config import current
@@ -147,7 +148,11 @@ def test_a_very_large_output_is_cut_and_not_used_again(store):
 
 
 @pytest.mark.parametrize(
-    ("by", "compacted"), [("user_id", False), ("session_id", True), ("trace_id", True), ("item's trace", False)]
+    ("by", "compacted"),
+    [
+        ("user_id", False),
+        *(thorough(*one) for one in (("session_id", True), ("trace_id", True), ("item's trace", False))),
+    ],
 )
 def test_prune_reaches_the_rows_of_items_that_were_made_from_a_persons_traces(store, compacted, by):
     with llmops.context(user_id="ada", session_id="s"), llmops.span("chat", input="my secret wish") as span:
@@ -184,6 +189,7 @@ def test_prune_reaches_the_rows_of_items_that_were_made_from_a_persons_traces(st
         assert not [file for file in store.rglob("*") if file.is_file() and b"secret wish" in file.read_bytes()]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("metadata", [b'{"user_id":"ada"}', b'{"user_id":["eve","ada"]}'])
 def test_prune_reaches_items_whose_metadata_name_the_user_when_the_traces_are_gone(store, metadata):
     write(item(metadata=metadata), item("b", metadata=b'{"user_id":"bob"}', trace_id=JUDGE))

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 from otlp_requests import simple_request, simple_span
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.errors import StoreError
@@ -276,6 +277,7 @@ def test_unwritable_store_raises(filled, tmp_path):
         import_file(file, path=tmp_path / "taken")
 
 
+@pytest.mark.thorough
 def test_prune_removes_leftovers_of_killed_imports_only(filled, store, tmp_path):
     left = filled / "import" / ("a" * 32) / "wal"
     left.mkdir(parents=True)
@@ -289,7 +291,10 @@ def test_prune_removes_leftovers_of_killed_imports_only(filled, store, tmp_path)
     assert count(store) == 1500
 
 
-@pytest.mark.parametrize("size", [1, 3_000_000, 12_000_000])
+@pytest.mark.parametrize(
+    "size",
+    [1, thorough(3_000_000), thorough(12_000_000)],
+)
 def test_killed_import_leaves_nothing_in_the_store(filled, tmp_path, size):
     file = tmp_path / "many.jsonl"
     row = ROW.replace('"n"', f'"{"x" * 400}"')

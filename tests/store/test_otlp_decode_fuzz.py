@@ -70,7 +70,7 @@ def test_any_json_is_read_or_raises_and_harms_no_view():
     with tempfile.TemporaryDirectory() as folder:
         sink, decoder, kept = StoreSink(Path(folder)), Decoder(), 0
 
-        @settings(max_examples=300)
+        @settings(max_examples=100)
         @given(place=st.sampled_from(places(whole)), value=anything, more=attributes)
         def check(place: tuple[Any, ...], value: Any, more: list[Any]) -> None:
             nonlocal kept

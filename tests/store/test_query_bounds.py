@@ -198,6 +198,7 @@ def test_isolated_query_reports_errors(store: Path, sql: str, part: str) -> None
         query(sql, path=store, isolated=True)
 
 
+@pytest.mark.thorough
 def test_isolated_query_is_killed_when_it_needs_too_much_memory(store: Path) -> None:
     greedy = (
         "SELECT length(lpad('x', 900000000, 'y')) + sum(length(lpad(i::VARCHAR, 900000000, 'y'))) FROM range(20) t(i)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.errors import LLMOpsError
@@ -143,9 +144,9 @@ def test_scores_of_an_older_schema_are_read_beside_newer_ones(store):
         # Session s-2 has a trace of another user too.
         ({"user_id": "ada"}, ["s-2", "s-3"]),
         ({"session_id": "s-1"}, ["d-2", "s-2", "s-3"]),
-        ({"session_id": "s-3"}, ["d-1", "d-2", "s-1", "s-2"]),
-        ({"trace_id": f"{1:032x}"}, ["d-2", "s-2", "s-3"]),
-        ({"trace_id": f"{2:032x}"}, ["d-1", "s-1", "s-2", "s-3"]),
+        thorough({"session_id": "s-3"}, ["d-1", "d-2", "s-1", "s-2"]),
+        thorough({"trace_id": f"{1:032x}"}, ["d-2", "s-2", "s-3"]),
+        thorough({"trace_id": f"{2:032x}"}, ["d-1", "s-1", "s-2", "s-3"]),
     ],
 )
 def test_prune_removes_scores_of_sessions_and_documents(store, make_span, compacted, what, left):

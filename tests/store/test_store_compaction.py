@@ -170,6 +170,7 @@ def test_what_cannot_be_read_is_counted_for_good(store, make_span, damage, lost)
     assert (query("SELECT what, reason, count FROM losses", path=store).rows(), ids(store)) == seen
 
 
+@pytest.mark.thorough
 def test_small_files_become_larger_ones(store, make_span):
     for number in range(1, 18):
         write(store, make_span, [number])

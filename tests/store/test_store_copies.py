@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk.store import StoreSink, compact, prune, query, snapshot
 from llmops_sdk.store.files._manifest import read_manifest
@@ -35,7 +36,7 @@ def copy_rest(store, copy):
 
 
 @pytest.mark.parametrize("early", ["nothing", "segments", "everything"])
-@pytest.mark.parametrize("rounds", [2, 9])
+@pytest.mark.parametrize("rounds", [2, thorough(9)])
 def test_a_copy_whose_manifest_came_first_has_every_span_once(store, make_span, tmp_path, early, rounds):
     write(store, make_span, [1])
     compact_store(store, grace=0.0)
@@ -80,6 +81,7 @@ def test_a_writer_of_the_copy_before_any_reader_drops_nothing(store, make_span, 
     assert ids(copy) == [1, 2, 3, 4]
 
 
+@pytest.mark.thorough
 def test_a_pruned_user_does_not_come_back_in_a_copy(store, make_span, tmp_path):
     write(store, make_span, [1], stamp=Stamp(user_id="ada"))
     write(store, make_span, [2])

@@ -73,6 +73,7 @@ def test_a_query_of_an_empty_folder_leaves_it_empty(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_files_of_others_in_a_store_stay_through_everything(store, make_span, tmp_path):
     def write(number: int) -> None:
         sink = StoreSink(store, compaction="manual", retention_days=None)

@@ -215,6 +215,7 @@ def test_a_torn_last_line_makes_no_gap(store, segment, torn):
         one.close()
 
 
+@pytest.mark.thorough
 def test_killed_writers_and_a_compactor_between_reads_lose_and_repeat_nothing(store, writer_program):
     position = Follower(store, STREAMS).position
     found: list[bytes] = []

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk.store import StoreSink, connect, prune, query
 from llmops_sdk.store.maintenance._compact import compact_store
@@ -85,7 +86,13 @@ def ids(store):
 BOBS = [*range(100, 105), 200, 201, 202, 300]
 
 
-@pytest.mark.parametrize("by", [{"user_id": ADA}, {"session_id": ADA}, {"trace_id": f"{1:032x}"}])
+@pytest.mark.parametrize(
+    "by",
+    [
+        {"user_id": ADA},
+        *map(thorough, ({"session_id": ADA}, {"trace_id": f"{1:032x}"})),
+    ],
+)
 def test_pruning_another_leaves_the_half_line_to_its_writer(store, half_written, by):
     done = prune(**by, path=store)
     assert done.left == 0
@@ -128,6 +135,7 @@ def test_the_half_line_of_a_killed_writer_is_not_taken_for_anothers(store, half_
     assert found == [("line", "unreadable", 1), ("span", "pruned", 2)]
 
 
+@pytest.mark.thorough
 def test_an_unreadable_line_of_a_living_writer_waits_until_it_has_let_go(store, make_span):
     sink = StoreSink(store, compaction="manual")
     sink.write([make_span(trace_id=1, span_id=1, stamp=Stamp(user_id=ADA))])
@@ -147,6 +155,7 @@ def test_an_unreadable_line_of_a_living_writer_waits_until_it_has_let_go(store, 
     assert b'"user_id":"77"' in file.read_bytes()
 
 
+@pytest.mark.thorough
 def test_every_span_that_went_is_counted_while_its_user_goes_on_writing(store, make_span):
     program = """
 import sys

@@ -150,6 +150,7 @@ def test_a_damaged_note_of_a_prune_says_what_to_do(store, make_span):
     assert query("SELECT count(*) FROM spans", path=store).scalar() == 1
 
 
+@pytest.mark.thorough
 def test_no_operation_touches_a_file_outside_a_fuzzed_store(tmp_path):
     done = subprocess.run(
         [sys.executable, PROGRAM, tmp_path, "12"], capture_output=True, text=True, timeout=300, check=False

@@ -18,6 +18,7 @@ from llmops_sdk.store.maintenance._compact import compact_store
 pytestmark = pytest.mark.redteam
 
 
+@pytest.mark.thorough
 def test_files_are_their_owners_alone_under_any_umask(tmp_path):
     program = """
 import functools
@@ -77,6 +78,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sweep", [compact_store, lambda store: prune(user_id="ada", path=store)])
 def test_what_does_not_fit_into_memory_is_private_and_ends_with_its_process(store, make_span, sweep):
     sink = StoreSink(store, compaction="manual")

@@ -16,6 +16,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 from otlp_receiver import BlackHole, OtlpReceiver, Reply, unused_port, wait_until
+from thorough_cases import thorough
 
 from llmops_sdk.store import StoreSink, prune, query
 from llmops_sdk.store.lines._decode import RecordReader
@@ -86,7 +87,7 @@ def test_what_the_backend_took_does_not_stay(store):
     assert nothing_waits(store)
 
 
-@pytest.mark.parametrize("away", ["dead", "black hole", "503", "429"])
+@pytest.mark.parametrize("away", ["dead", *map(thorough, ("black hole", "503", "429"))])
 def test_a_backend_that_was_away_for_a_whole_run_gets_everything_from_the_next(store, away):
     with BlackHole() as hole, OtlpReceiver(port=unused_port()) as backend:
         url = {"dead": f"http://127.0.0.1:{unused_port()}", "black hole": hole.url}.get(away, backend.url)
@@ -218,6 +219,7 @@ def test_a_sample_is_the_same_everywhere_and_keeps_errors(store):
     assert (made.attributes or {})["llmops.export.sample"] == 0.25
 
 
+@pytest.mark.thorough
 def test_compaction_and_pruning_leave_and_reach_what_waits(store):
     url = f"http://127.0.0.1:{unused_port()}"
     ran(0, 20, store, {"endpoint": url})

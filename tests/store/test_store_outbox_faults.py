@@ -119,6 +119,7 @@ def test_over_grpc_a_backend_that_is_unavailable_at_first(store):
         assert received(backend) == names()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("body", ["llmops.flush(0.1)", "pass"])
 def test_a_black_hole_delays_the_end_by_two_seconds_at_most(store, body):
     with BlackHole() as hole:

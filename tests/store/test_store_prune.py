@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk._util._private_files import create_file
 from llmops_sdk.errors import StoreError
@@ -93,7 +94,7 @@ BOBS_SQL = "FROM spans WHERE input LIKE '%xyzzy-b%' OR output LIKE '%xyzzy-b%' O
 BOBS = [first + number for first in (110, 210, 310) for number in range(3)]
 
 
-@pytest.mark.parametrize("by", [{"user_id": ADA}, {"session_id": f"s-{ADA}"}])
+@pytest.mark.parametrize("by", [{"user_id": ADA}, thorough({"session_id": f"s-{ADA}"})])
 def test_a_users_data_is_gone_from_every_byte(store, filled, by):
     assert bytes_of(store).count(b"xyzzy-a") > 9
     bobs = query(BOBS_SQL, path=store).rows()
@@ -111,6 +112,7 @@ def test_a_users_data_is_gone_from_every_byte(store, filled, by):
     assert {file: file.stat().st_size for file in sizes} == sizes
 
 
+@pytest.mark.thorough
 def test_its_writer_goes_on_and_compaction_counts_nothing_as_torn(store, filled, make_span):
     prune(user_id=ADA, path=store)
     filled.write([make_span(span_id=999)])
@@ -206,6 +208,7 @@ def test_what_a_killed_pruning_left_is_finished_by_the_next_to_come(store, fille
     assert not (store / "PRUNE.json").exists()
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_moment_loses_nobody_elses_and_leaves_nothing_for_the_next(store, make_span, killed_after):
     program = (
         "import sys; from llmops_sdk.store import prune\n"

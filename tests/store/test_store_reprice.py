@@ -209,6 +209,7 @@ def test_calls_that_a_process_is_writing_are_counted_as_left(store, make_span, w
     assert (reprice(path=store).calls, costs(store)) == (1, [3.0, 3.0])
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_moment_loses_no_call(store, write, killed_after):
     write(*({**MINE, sc.COST: 2.0} for _ in range(500)))
     program = (

@@ -149,6 +149,7 @@ def test_verdicts_reports_history_and_quarantine(project: Path):
     assert "flaky    2 of 3 runs passed" in strict.stdout
 
 
+@pytest.mark.thorough
 def test_a_gate_fails_the_run_on_a_regression_and_tells_what_it_cannot_decide(tmp_path: Path):
     (tmp_path / "app.py").write_text("import os\ndef answer(text):\n    return os.environ['WORD']\n", "utf-8")
     items = "\n".join(f"  - {{id: i{number}, input: x, expected: right}}" for number in range(30))

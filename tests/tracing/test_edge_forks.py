@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from span_rows import stored
+from thorough_cases import thorough
 
 HEAD = """
 import multiprocessing, os, sys, threading, warnings
@@ -116,7 +117,10 @@ for n in range(8):
 """) == {"parent": 1, "child": 400}  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method",
+    [thorough("fork"), "spawn", thorough("forkserver")],
+)
 def test_multiprocessing_children_record_their_spans(tmp_path: Path, method: str) -> None:
     assert run(tmp_path, f"""
 context = multiprocessing.get_context({method!r})
@@ -128,6 +132,7 @@ assert process.exitcode == 0
 """) == {"parent": 1, "child": 1}  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_spans_in_a_process_pool_are_recorded(tmp_path: Path, method: str) -> None:
     assert run(tmp_path, f"""
@@ -157,6 +162,7 @@ work("parent")
 """) == {"parent": 1, "child": 5}  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_subprocesses_and_exec_lose_no_spans(tmp_path: Path) -> None:
     assert run(tmp_path, """
 import subprocess

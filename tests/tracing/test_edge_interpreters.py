@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from span_rows import stored
+from thorough_cases import thorough
 
 PROGRAM = """
 import asyncio, contextlib
@@ -66,7 +67,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("option", ["-OO", "-O", "-I", "-Xdev"])
+@pytest.mark.parametrize("option", ["-OO", *map(thorough, ("-O", "-I", "-Xdev"))])
 def test_an_interpreter_with_options(option: str) -> None:
     run(option, "-c", PROGRAM)
     rows = stored(Path(".llmops"))

@@ -177,6 +177,7 @@ def test_a_span_object_kept_is_no_leak_of_the_next() -> None:
     assert {row.get("parent_span_id") for row in recorded()} == {None}
 
 
+@pytest.mark.thorough
 def test_ten_thousand_calls_leave_no_objects_behind() -> None:
     for _ in range(100):
         gives_back({"a": 1})

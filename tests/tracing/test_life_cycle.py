@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from otlp_receiver import BlackHole, OtlpReceiver
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.store.outbox._outbox import outbox_sizes
@@ -303,7 +304,10 @@ POOLS = {
 }
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method",
+    ["fork", thorough("spawn"), thorough("forkserver")],
+)
 def test_multiprocessing_children_lose_no_span(method: str) -> None:
     functions = """
 from concurrent.futures import ProcessPoolExecutor

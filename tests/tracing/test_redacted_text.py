@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
+from thorough_cases import thorough
 
 from llmops_sdk.config._secrets import CERTAIN_WORDS, QUALIFIED_WORDS, is_secret_name
 from llmops_sdk.tracing.privacy import _sieves
@@ -35,15 +36,15 @@ def redacted_json(raw: bytes) -> tuple[bytes, dict[str, int]]:
 
 
 @each
-@pytest.mark.parametrize("around", ["{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"])
-def test_a_secret_in_text_is_redacted(planted: PlantedSecret, around: str):
-    text, counts = redacted(around.format(planted.text))
-    assert planted.core not in text
-    assert f"[REDACTED:{planted.kind}]" in text
-    assert counts == {planted.kind: 1}
-    before, after = around.split("{}")
-    assert text.startswith(before)
-    assert text.endswith(after)
+def test_a_secret_in_text_is_redacted(planted: PlantedSecret):
+    for around in ("{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"):
+        text, counts = redacted(around.format(planted.text))
+        assert planted.core not in text, around
+        assert f"[REDACTED:{planted.kind}]" in text, around
+        assert counts == {planted.kind: 1}, around
+        before, after = around.split("{}")
+        assert text.startswith(before), around
+        assert text.endswith(after), around
 
 
 @each
@@ -207,6 +208,7 @@ def test_tokens_are_redacted_by_name_and_words_are_not():
     assert redacted_json(raw) == (raw, {})
 
 
+@pytest.mark.thorough
 def test_the_standard_library_holds_next_to_no_secret():
     found: list[str] = []
     lines = 0
@@ -249,13 +251,13 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("spelled", ["{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"])
-def test_one_list_of_names_serves_the_settings_and_redaction(name: str, spelled: str):
+def test_one_list_of_names_serves_the_settings_and_redaction(name: str):
     words = name.split()
     camel = "".join(word if word == "pwd" else word.title() for word in words)
-    key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
-    assert is_secret_name(key)
-    assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}
+    for spelled in ("{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"):
+        key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
+        assert is_secret_name(key), key
+        assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}, key
 
 
 HARMLESS = [
@@ -429,7 +431,8 @@ def _cpu_seconds(unit: str, size: int) -> tuple[float, float]:
     return in_text, in_json
 
 
-@pytest.mark.parametrize("size", [40_000, pytest.param(120_000, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", [40_000, thorough(120_000)])
 @pytest.mark.parametrize("unit", HOSTILE, ids=range(len(HOSTILE)))
 def test_time_of_redacting_a_hostile_text_grows_linearly(unit: str, size: int):
     # A ratio in one run, whatever the machine: eight times the text takes eight times as long, and 64 times as long

@@ -39,7 +39,7 @@ def canary(
 ) -> bool:
     """Find out whether the model behind a name has changed.
 
-    The exit status is 0 if it has not, 1 if it has or if calls failed, and 2 if an option is wrong.
+    The exit status is 0 if it has not, 1 if it has or if calls failed, and 2 after an error.
     """
     from llmops_sdk.drift import Canary
 
@@ -56,8 +56,10 @@ def canary(
             done = one.run(concurrency=concurrency)
             failed = failed or bool(done.failed)
             stopped = "" if done.stopped is None else f", stopped by the {done.stopped}"
+            why = f" ({', '.join(done.error_types)})" if done.error_types else ""
             print(
-                f"{settings.name}: {done.answered} answers, {done.failed} failed, {done.not_run} not asked{stopped}",
+                f"{settings.name}: {done.answered} answers, {done.failed} failed{why}, {done.not_run} not "
+                f"asked{stopped}",
                 file=sys.stderr,
             )
         reports.append(one.check(since=first))

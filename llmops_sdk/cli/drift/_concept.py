@@ -10,7 +10,6 @@ from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.drift._features import write_features
 from llmops_sdk.cli.output._formats import Format
-from llmops_sdk.errors import ConfigError, QueryError
 
 __all__ = ["concept"]
 
@@ -37,7 +36,7 @@ def concept(
 ) -> bool:
     """Find out whether a score has changed, and where.
 
-    The exit status is 0 if it has not, 1 if it has, and 2 if an option is wrong.
+    The exit status is 0 if it has not, 1 if it has, and 2 after an error.
     """
     from llmops_sdk.config import current as settings_in_force
     from llmops_sdk.drift import concept_drift
@@ -55,14 +54,10 @@ def concept(
         ))  # fmt: skip
         reference = _OF_A_SCORE.format(name=name, begin=begin, end=middle)
         current = _OF_A_SCORE.format(name=name, begin=middle, end=_NOW)
-    try:
-        report = concept_drift(
-            str(reference), str(current), alpha=settings.alpha if alpha is None else alpha, name=score or "score",
-            alternative=cast('Literal["two-sided", "greater", "less"]', alternative), low=low, high=high,
-            min_n=settings.min_n, path=store,
-        )  # fmt: skip
-    except (ConfigError, QueryError) as error:
-        # Exit status 1 means drift here.
-        raise UsageError(str(error)) from error
+    report = concept_drift(
+        str(reference), str(current), alpha=settings.alpha if alpha is None else alpha, name=score or "score",
+        alternative=cast('Literal["two-sided", "greater", "less"]', alternative), low=low, high=high,
+        min_n=settings.min_n, path=store,
+    )  # fmt: skip
     write_features(form, [report])
     return not report.drifted

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmops_sdk.cli._options import Form, Store
-from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
-from llmops_sdk.errors import ConfigError, QueryError
 
 if TYPE_CHECKING:
     from llmops_sdk.drift import DriftReport
@@ -50,18 +48,14 @@ def data(
 ) -> bool:
     """Compare the latest calls with those before.
 
-    The exit status is 0 if nothing drifted by itself, 1 if something did, and 2 if an option is wrong.
+    The exit status is 0 if nothing drifted by itself, 1 if something did, and 2 after an error.
     """
     from llmops_sdk.drift import Drift
 
-    try:
-        report = Drift(
-            path=store, window=window, reference=reference, period=period, by=tuple(by) if by else None, where=where,
-            alpha=alpha,
-        ).check(write=write)  # fmt: skip
-    except (ConfigError, QueryError) as error:
-        # Exit status 1 means drift here.
-        raise UsageError(str(error)) from error
+    report = Drift(
+        path=store, window=window, reference=reference, period=period, by=tuple(by) if by else None, where=where,
+        alpha=alpha,
+    ).check(write=write)  # fmt: skip
     _write(report, form)
     return not report.drifted
 

@@ -13,6 +13,7 @@ from llmops_sdk.cli._filters import parse_period
 from llmops_sdk.cli._options import Store, Until, WhereSql
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._reading import existing_store
+from llmops_sdk.cli.output._text import defuse
 
 __all__ = ["Comparison", "ReportForm", "report"]
 
@@ -68,6 +69,7 @@ def report(
     if named is not None and form is not None and named is not form:
         raise UsageError(f'--format {form} and "{out}" do not agree: leave one of them out')
     folder = existing_store(store)
+    _say_what_is_left_out()
     from llmops_sdk.monitoring import report as make
 
     # False leaves the decision to [watch] simulated.
@@ -79,3 +81,17 @@ def report(
         return
     texts = {ReportForm.HTML: found.html, ReportForm.MD: found.markdown, ReportForm.JSON: found.json}
     sys.stdout.write(texts[form or ReportForm.MD]())
+
+
+def _say_what_is_left_out() -> None:
+    """Say that objectives of a file without trust are left out: without a word there would seem to be none."""
+    from llmops_sdk.config.loading._files import ProcessEnvironment
+    from llmops_sdk.config.loading._trust import found_trust
+
+    for trust, _ in found_trust(ProcessEnvironment.of_this_process()):
+        if not trust.reason and any(path[0] in ("slo", "watch") for path, _, _ in trust.refused):
+            print(
+                f"llmops: [slo.*] and [watch] of {defuse(str(trust.path))} are left out: read the file, and run "
+                "`llmops trust`",
+                file=sys.stderr,
+            )

@@ -15,6 +15,7 @@ import typer
 
 from llmops_sdk.cli._options import Store
 from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.output._text import defuse
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -26,7 +27,8 @@ _NICE = 10
 
 def watch(
     once: Annotated[
-        bool, typer.Option("--once", help="Look once and exit: status 0 if nothing fires, 1 if an alert fires.")
+        bool,
+        typer.Option("--once", help="Look once and exit: status 0 if nothing fires, 1 if an alert does, 2 on error."),
     ] = False,
     interval: Annotated[
         float | None, typer.Option("--interval", min=1, help="Seconds between two looks. Default: [watch] interval.")
@@ -54,9 +56,29 @@ def watch(
     # An evaluator "module:name" is code of the project, and this program is not in the project's folder.
     with _project_code(settings):
         if once:
-            return not look_once(settings, queue)
-        run_until(_until_signal(), settings, queue)
+            found = look_once(settings, queue)
+            if found.problems and not found.fires:
+                # Status 0 would say that every rule was evaluated. The log says which one was not.
+                raise typer.Exit(2)
+            return not found.fires
+        run_until(_until_signal(), settings, queue, ready=lambda address: _say_what_is_watched(settings, address))
     return True
+
+
+def _say_what_is_watched(settings: Settings, address: tuple[str, int] | None) -> None:
+    counts = [
+        f"{len(given)} {one if len(given) == 1 else several}" for given, one, several in (
+            (settings.alerts, "rule", "rules"), (settings.slo, "objective", "objectives"),
+            (settings.canaries, "canary", "canaries"), (settings.evaluators, "evaluator", "evaluators"),
+        ) if given
+    ]  # fmt: skip
+    counts += ["drift"] if settings.drift.every else []
+    metrics = "" if address is None else f"; /metrics at http://{address[0]}:{address[1]}"
+    print(
+        f"llmops: watching {defuse(str(settings.store.path))}: {', '.join(counts) or 'no rules'}, every "
+        f"{settings.watch.interval:g} s{metrics}; Ctrl-C ends it",
+        file=sys.stderr,
+    )
 
 
 def settings_with(store: Path | None, **sections: dict[str, Any]) -> Settings:
@@ -65,9 +87,13 @@ def settings_with(store: Path | None, **sections: dict[str, Any]) -> Settings:
     Args:
         store: The store's folder, or None.
         sections: Values by section.
-    """
-    from llmops_sdk.config import current
 
+    Raises:
+        ConfigError: The file with the rules is not trusted. Without its rules the commands would say nothing.
+    """
+    from llmops_sdk.config import current, tolerate_untrusted
+
+    tolerate_untrusted(False)
     settings = current()
     given = {**sections, "store": {"path": store} if store is not None else {}}
     changes = {

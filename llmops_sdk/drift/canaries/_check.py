@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from llmops_sdk.config import CanarySettings
@@ -21,6 +22,8 @@ __all__ = ["report_of"]
 
 _SEED = 0
 _MIN_ITEMS = 10
+_BASELINE = 3
+"""Runs of a quality canary that are the baseline: the first ones, or those just before a change of ours."""
 
 
 def report_of(canary: CanarySettings, segments: Sequence[Segment], future: int) -> DriftReport:
@@ -55,22 +58,42 @@ def report_of(canary: CanarySettings, segments: Sequence[Segment], future: int) 
 def _within(canary: CanarySettings, segment: Segment) -> list[Feature]:
     if canary.kind == "identity":
         return [identity_feature(read_days(_rows(segment.runs)), alpha=canary.alpha)]
-    first, latest = segment.runs[0], segment.runs[-1]
-    if first is latest:
+    *earlier, latest = segment.runs
+    if not earlier:
         return [
             Feature(signal="score", status="not_enough_data", reason="there is one run: nothing to compare it with")
         ]
     # The looks share alpha: 1/2 + 1/6 + 1/12 + ... = 1.
-    look = len(segment.runs) - 1
-    return list(_quality(first, latest, canary.alpha / (look * (look + 1))))
+    look = len(earlier)
+    return list(_quality(earlier[:_BASELINE], latest, canary.alpha / (look * (look + 1))))
 
 
-def _quality(before: Run, after: Run, alpha: float) -> tuple[Feature, ...]:
-    low, high = _bounds((before, after))
-    return quality_features(
-        read_outcomes(_scored(before), "before", low, high), read_outcomes(_scored(after), "after", low, high),
+def _quality(before: Sequence[Run], after: Run, alpha: float) -> Iterator[Feature]:
+    """Yield the features of a run against a baseline: of each item, the mean score of its runs.
+
+    Runs differ by more than their items do by chance, such as by the day. A difference that the runs of the baseline
+    have among themselves is none.
+    """
+    low, high = _bounds((*before, after))
+    spread = _spread(before)
+    for feature in quality_features(
+        read_outcomes(_scored(before), "before", low, high), read_outcomes(_scored([after]), "after", low, high),
         alpha=alpha, seed=_SEED, low=low, high=high, min_n=_MIN_ITEMS,
-    )  # fmt: skip
+    ):  # fmt: skip
+        details = {**feature.details, "baseline_runs": len(before), "baseline_spread": spread}
+        usual = feature.status == "drifted" and abs(feature.effect or 0.0) <= spread
+        yield replace(
+            feature, details=details, status="steady" if usual else feature.status,
+            cause=None if usual else feature.cause,
+            reason=f"{feature.reason}, as much as runs of the baseline differ" if usual else feature.reason,
+        )  # fmt: skip
+
+
+def _spread(runs: Sequence[Run]) -> float:
+    """Return the largest difference of the mean scores of runs."""
+    scores = [[row["score"] for row in run.rows if row["score"] is not None] for run in runs]
+    means = [fmean(one) for one in scores if one]
+    return max(means) - min(means) if means else 0.0
 
 
 def _bounds(runs: Sequence[Run]) -> tuple[float, float]:
@@ -79,9 +102,9 @@ def _bounds(runs: Sequence[Run]) -> tuple[float, float]:
     return min([0.0, *scores]), max([1.0, *scores])
 
 
-def _scored(run: Run) -> list[dict[str, Any]]:
+def _scored(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the rows for the comparison of scores: an answer is known to exist, and its text is in its trace."""
-    return [{key: row[key] for key in ("item_id", "score", "trace_id")} for row in run.rows]
+    return [{key: row[key] for key in ("item_id", "score", "trace_id")} for row in _rows(runs)]
 
 
 def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -126,9 +149,9 @@ def _sentence(old: Segment, new: Segment) -> str:
 def _across(canary: CanarySettings, old: Segment, new: Segment) -> list[Feature]:
     """Return what our own change made: the same comparison, but a difference is "ours"."""
     if canary.kind == "quality":
-        if not {row["item_id"] for row in old.runs[-1].rows} & {row["item_id"] for row in new.runs[0].rows}:
+        if not {row["item_id"] for row in _rows(old.runs[-_BASELINE:])} & {row["item_id"] for row in new.runs[0].rows}:
             return []
-        found = _quality(old.runs[-1], new.runs[0], canary.alpha)
+        found = _quality(old.runs[-_BASELINE:], new.runs[0], canary.alpha)
         return [_as_ours(one, _cause(old, new)) for one in found]
     return _identity_across(canary, old, new)
 

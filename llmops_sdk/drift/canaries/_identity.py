@@ -217,14 +217,14 @@ def _reason(watch: IdentityWatch, status: Status, shown: list[dict[str, Any]]) -
     if not shown:
         return "there are no answers"
     empty = len(shown) - max((index + 1 for index, one in enumerate(shown) if one["state"] != "no_data"), default=0)
-    note = f"; no data on the last {empty} days" if empty else ""
+    note = f"; no data on the last {'day' if empty == 1 else f'{empty} days'}" if empty else ""
     if status == "drifted":
         return (
             f"the answers have another distribution since {_text(watch.change)}, found on {_text(watch.detected)}{note}"
         )
     if status == "not_enough_data":
         return (
-            f"{len(watch.baseline)} days after the reference have answers: {_BASELINE_DAYS} are needed to know how "
+            f"after the reference {len(watch.baseline)} days have answers: {_BASELINE_DAYS} are needed to know how "
             f"much days differ{note}"
         )
     return f"the answers are distributed as in the reference{note}"

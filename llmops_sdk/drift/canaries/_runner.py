@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,14 +21,14 @@ from llmops_sdk.drift.canaries._plan import CanaryItem, Plan, Scorer
 from llmops_sdk.errors import BudgetExceededError, ConfigError, LLMOpsError
 from llmops_sdk.resilience.budgets import budget as budget_of
 from llmops_sdk.store import query
+from llmops_sdk.store._own_traces import CANARY_TAG
 from llmops_sdk.store._record_writer import CanaryRunRecord, RecordWriter
 from llmops_sdk.tracing import context, span
 
-__all__ = ["CANARY_TAG", "CanaryRun", "run_plan", "spent_today"]
+__all__ = ["CanaryRun", "run_plan", "spent_today"]
 
-CANARY_TAG = "llmops.canary"
-"""The tag and the attribute of the spans of canaries."""
 _LONGEST_ANSWER = 200
+_HOPELESS = 20
 _SPENT = "SELECT coalesce(sum(cost), 0) FROM canary_runs WHERE canary = $name AND time >= make_timestamp($midnight)"
 _DAY_US = 86_400_000_000
 
@@ -42,9 +43,10 @@ class CanaryRun:
         run_id: The run, in the view `canary_runs`; "" where nothing was asked.
         answered: Calls with an answer.
         failed: Calls that failed, after their retries.
-        not_run: Calls that the budget did not allow.
+        not_run: Calls that were not made, because the run was stopped.
         cost: USD of the calls with a known price.
-        stopped: "budget" where it stopped the run, or None.
+        stopped: "budget" where it stopped the run, "errors" where the first 20 calls all failed, or None.
+        error_types: The classes of the errors, the most frequent first.
     """
 
     canary: str
@@ -54,6 +56,7 @@ class CanaryRun:
     not_run: int = 0
     cost: float = 0.0
     stopped: str | None = None
+    error_types: tuple[str, ...] = ()
 
 
 def spent_today(name: str, *, path: Path | None) -> float:
@@ -71,8 +74,21 @@ def spent_today(name: str, *, path: Path | None) -> float:
 class _Progress:
     lock: threading.Lock = field(default_factory=threading.Lock)
     counts: dict[str, int] = field(default_factory=lambda: {"ok": 0, "error": 0, "not_run": 0})
+    errors: Counter[str] = field(default_factory=Counter[str])
     cost: float = 0.0
-    stopped: bool = False
+    stopped: str | None = None
+
+    def add(self, row: CanaryRunRecord) -> None:
+        with self.lock:
+            self.counts[row.status] += 1
+            self.cost += row.cost or 0.0
+            if row.error_type is not None:
+                self.errors[row.error_type] += 1
+            if self.stopped is None and row.status == "not_run":
+                self.stopped = "budget"
+            if self.stopped is None and not self.counts["ok"] and self.counts["error"] >= _HOPELESS:
+                # A wrong key, or an outage: each further call would fail after all of its retries.
+                self.stopped = "errors"
 
 
 def run_plan(
@@ -97,15 +113,12 @@ def run_plan(
     work = [(item, repeat) for repeat in range(plan.repeats) for item in plan.items]
 
     def ask(item: CanaryItem, repeat: int) -> None:
-        if progress.stopped:
+        if progress.stopped is not None:
             row = _row(canary, plan, run_id, item, repeat, status="not_run")
         else:
             row = _ask(canary, plan, run_id, item, repeat, scorer)
         writer.write(row)
-        with progress.lock:
-            progress.counts[row.status] += 1
-            progress.cost += row.cost or 0.0
-            progress.stopped = progress.stopped or row.status == "not_run"
+        progress.add(row)
 
     with ExitStack() as scopes:
         if left is not None:
@@ -123,7 +136,8 @@ def run_plan(
     counts = progress.counts
     return CanaryRun(
         canary=canary.name, run_id=run_id, answered=counts["ok"], failed=counts["error"], not_run=counts["not_run"],
-        cost=progress.cost, stopped="budget" if progress.stopped else None,
+        cost=progress.cost, stopped=progress.stopped,
+        error_types=tuple(name for name, _ in progress.errors.most_common()),
     )  # fmt: skip
 
 

@@ -217,7 +217,8 @@ class ConceptMonitor:
         if change is None:
             return f"the mean of {self.name} is {new}, and was {old} in the reference: no change is certain"
         direction = "rose" if after.mean > before.mean else "fell"
-        return f"the mean of {self.name} {direction} from {old} to {new} after {change.start} scores of the stream"
+        since = f"after {change.start} scores of the stream" if change.start else "from the first score on"
+        return f"the mean of {self.name} {direction} from {old} to {new} {since}"
 
     def _details(self, before: Sums, after: Sums, change: Change | None) -> dict[str, Any]:
         direction = None if change is None else "up" if after.mean > before.mean else "down"

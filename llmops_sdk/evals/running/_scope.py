@@ -9,7 +9,8 @@ from typing import Any, Literal
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.client.serving._watched_calls import WATCHED, WatchedCall
 from llmops_sdk.errors import BudgetExceededError
-from llmops_sdk.tracing import Span, start_span
+from llmops_sdk.store._own_traces import EVAL_TAG
+from llmops_sdk.tracing import Span, context, start_span
 from llmops_sdk.tracing.spans import _active
 
 __all__ = ["Scope", "describe_error"]
@@ -56,7 +57,7 @@ class Scope:
     def run(self, function: Callable[[], Any]) -> Scope:
         """Run a function to its end, and return the scope."""
         # Also SystemExit and the like: they are the item's failure.
-        with Caught(BaseException) as caught:
+        with Caught(BaseException) as caught, context(tags=(EVAL_TAG,)):
             try:
                 self._enter()
                 self._finish(function())
@@ -69,7 +70,7 @@ class Scope:
     async def arun(self, function: Callable[[], Awaitable[Any]]) -> Scope:
         """Await a function's result, and return the scope."""
         # A cancelled run has nobody who reads its outcome.
-        with Caught(BaseException) as caught:
+        with Caught(BaseException) as caught, context(tags=(EVAL_TAG,)):
             try:
                 self._enter()
                 self._finish(await function())

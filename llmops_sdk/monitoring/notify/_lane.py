@@ -10,6 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import NotifierSettings
@@ -73,6 +74,8 @@ class Lane:
         self._longest_wait = 0.0
         self._warned_at: float | None = None
         self._batch, self._failures = spool.sending()
+        self._delivered: list[str] = []
+        """What the receiver has, and the disk does not know yet."""
 
     def put(self, notification: Notification, now: float) -> bool:
         """Keep a notification until it is sent; False if it is not for this notifier, waits or was sent already.
@@ -109,6 +112,7 @@ class Lane:
             with exclusive_lock(self._spool.folder, name="send.lock") as taken:
                 if not taken:
                     return now + _BUSY
+                self._finish()
                 while names := self._spool.recover():
                     again = self._due(now)
                     if again > now:
@@ -133,13 +137,15 @@ class Lane:
         if unreadable:
             self._give_up(unreadable, "unreadable", now)
             return
-        self._spool.note_sending(self._batch, self._failures)
+        with suppress(OSError):  # on a full disk it is sent all the same
+            self._spool.note_sending(self._batch, self._failures)
         error = guarded("sending a notification", _unknown(self.name), self._try, [*filter(None, found.values())])
         if error is None:
-            self._spool.finish(self._batch)
+            self._delivered = list(self._batch)
             self._sent.append(now)
             self._batch, self._failures = [], 0
             self._wait(now, self._sender.pause)
+            self._finish()
             return
         self._failures += 1
         self._warn(error, now)
@@ -151,6 +157,12 @@ class Lane:
         pause = self._jitter() * min(_FIRST_PAUSE * 2 ** min(self._failures, 20), _LONGEST_PAUSE)
         # A last try when its time is over, even if the receiver asks for more.
         self._wait(now, min(max(pause, error.retry_after or 0.0), max(oldest + self._dead_after - now, 1.0)))
+
+    def _finish(self) -> None:
+        """Note on the disk what was delivered. While that fails, nothing more is sent, and nothing twice."""
+        if self._delivered:
+            self._spool.finish(self._delivered)
+            self._delivered = []
 
     def _try(self, batch: Sequence[Message]) -> NotifierError | None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NotificationQueue", "Waiting", "dead", "open_queue", "open_sender", "pending"]
 
+_log = logging.getLogger("llmops_sdk")
+_PUMP_SECONDS = 60.0
+"""Seconds for which `pump` waits: a receiver may answer a byte at a time."""
 _LONGEST_NAP = 30.0
 """Seconds after which a thread looks at its spool in any case: another process may have put something there."""
 
@@ -92,7 +97,7 @@ class NotificationQueue:
                 self._latches[name].set()
 
     def pump(self, now: float) -> float | None:
-        """Send what is due, to all notifiers at the same time, and return when each has answered or timed out.
+        """Send what is due, to all notifiers at the same time, and return when each has answered or a minute is over.
 
         Args:
             now: Seconds since the epoch.
@@ -106,13 +111,13 @@ class NotificationQueue:
         def run(lane: Lane) -> None:
             found.append(guarded("sending notifications", now + _LONGEST_NAP, lane.pump, now))
 
-        threads = [start_daemon(lambda lane=lane: run(lane), f"llmops-notify-{lane.name}") for lane in busy[1:]]
-        for lane, thread in zip(busy, [None, *threads], strict=bool(busy)):
+        threads = [start_daemon(lambda lane=lane: run(lane), f"llmops-notify-{lane.name}") for lane in busy]
+        until = SYSTEM_CLOCK.monotonic() + _PUMP_SECONDS
+        for lane, thread in zip(busy, threads, strict=True):
             if thread is None:
                 run(lane)
-        for thread in threads:
-            if thread is not None:
-                thread.join()
+            else:
+                thread.join(max(until - SYSTEM_CLOCK.monotonic(), 0.0))
         return min((again for again in found if again is not None), default=None)
 
     def start(self) -> None:
@@ -164,6 +169,11 @@ def open_queue(settings: Settings, folder: Path, clock: Clock = SYSTEM_CLOCK) ->
     """
     if settings.store.network == "refuse":
         refuse_network(folder.absolute())
+    for name, own in settings.notify.items():
+        for variable in (own.url_env, own.secret_env, own.password_env):
+            if variable is not None and not os.environ.get(variable, "").strip():
+                # Now, and not when the first alert waits for it.
+                _log.warning("llmops: [notify.%s] needs the environment variable %s: set it", name, variable)
 
     def lose(reason: str, count: int) -> None:
         guarded("counting lost notifications", None, count_loss, folder, "notification", reason, count, 0)

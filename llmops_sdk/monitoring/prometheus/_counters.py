@@ -7,7 +7,6 @@ with the position of the follower that feeds them, so that a restart neither los
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,25 +14,23 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
-from llmops_sdk._documents import defuse
+from llmops_sdk.monitoring.prometheus._event_counters import EventCounters
+from llmops_sdk.monitoring.prometheus._histogram import Histogram
+from llmops_sdk.monitoring.prometheus._label_text import OTHER, label_text
+from llmops_sdk.store._own_traces import OWN_ATTRIBUTES, OWN_TAGS
 
 __all__ = [
     "LABELS",
-    "OTHER",
     "SECONDS",
     "TOKENS",
     "Bounds",
     "CallCounters",
-    "Histogram",
     "Labels",
     "Series",
-    "label_text",
 ]
 
 LABELS = ("service", "operation", "provider", "model", "status", "prompt_name")
 """The labels of a call. None of them names a person or a session."""
-OTHER = "other"
-"""The value of a label that has too many others."""
 SECONDS = tuple(0.01 * 2**power for power in range(14))
 """Upper bounds in seconds. Source: OpenTelemetry's semantic conventions, `gen_ai.client.operation.duration`."""
 TOKENS = tuple(float(4**power) for power in range(14))
@@ -41,11 +38,8 @@ TOKENS = tuple(float(4**power) for power in range(14))
 _MAX_SERIES = 1_000
 _MAX_LOSSES = 200
 _EXPECTED = ("ok", "error")
-_MAX_LABEL = 100
 _KINDS = frozenset({"llm", "embedding"})
 _MARKS = tuple(f'"kind":"{kind}"'.encode() for kind in sorted(_KINDS))
-_NOT_TRAFFIC = ("llmops.canary", "llmops.evaluator", "llmops.eval.trace_id")
-"""Attributes of calls that no user of the application has caused; the first is also a tag of all spans of a canary."""
 
 Labels: TypeAlias = tuple[str, ...]
 
@@ -57,43 +51,7 @@ class Bounds:
     duration: Sequence[float] = SECONDS
     first_chunk: Sequence[float] = SECONDS
     cost: Sequence[float] = ()
-
-
-class Histogram:
-    """Counts of values by upper bound.
-
-    Args:
-        bounds: The upper bounds, ascending, without infinity.
-    """
-
-    __slots__ = ("bins", "bounds", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.bins = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Count a value."""
-        self.bins[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def cumulative(self) -> list[int]:
-        """Return the number of values up to each bound, and last of all values."""
-        total, found = 0, list[int]()
-        for count in self.bins:
-            total += count
-            found.append(total)
-        return found
-
-    def load(self, bounds: Sequence[float], bins: Sequence[int], total: float) -> None:
-        """Take over the counts of a histogram that may have had other bounds.
-
-        A count goes to the least bound that holds all of its values, so that no cumulative count grows.
-        """
-        for bound, count in zip([*bounds, math.inf], bins, strict=True):
-            self.bins[bisect_left(self.bounds, bound)] += count
-        self.sum += total
+    score: Sequence[float] = ()
 
 
 @dataclass(slots=True)
@@ -132,6 +90,8 @@ class CallCounters:
         self._known: tuple[set[str], ...] = tuple(set[str]() for _ in LABELS)
         self.series: dict[Labels, Series] = {}
         self.losses: Counter[tuple[str, str]] = Counter()
+        self.events = EventCounters(bounds.score, names=label_values)
+        """Verdicts of guards, decisions of traffic control, and scores."""
         self.missed_bytes = 0
         """Bytes of lines that compaction took before they were read."""
 
@@ -142,10 +102,10 @@ class CallCounters:
         span = _loaded(line)
         if span is None or span.get("kind") not in _KINDS or not (self._simulated or not span.get("simulated")):
             return
-        attributes = span.get("attributes")
-        if isinstance(attributes, dict) and any(name in attributes for name in _NOT_TRAFFIC):
+        attributes, tags = span.get("attributes"), span.get("tags")
+        if isinstance(attributes, dict) and any(name in attributes for name in OWN_ATTRIBUTES):
             return
-        if _NOT_TRAFFIC[0] in (span.get("tags") or ()):
+        if isinstance(tags, list) and any(tag in tags for tag in OWN_TAGS):
             return
         values = [span.get(name) for name in LABELS]
         values[LABELS.index("model")] = span.get("model") or span.get("request_model")
@@ -165,6 +125,13 @@ class CallCounters:
                 getattr(series, name).add(tokens)
         if (tier := span.get("cache")) in {"exact", "semantic"}:
             series.cache_hits[str(tier)] += 1
+        self.events.add_events(span)
+
+    def add_score(self, line: bytes) -> None:
+        """Count the score of a line."""
+        score = _loaded(line)
+        if score is not None:
+            self.events.add_score(score)
 
     def add_loss(self, line: bytes) -> None:
         """Count the losses of a line."""
@@ -212,6 +179,7 @@ class CallCounters:
                 "bounds": [self._bounds.duration, self._bounds.first_chunk, self._bounds.cost],
                 "missed_bytes": self.missed_bytes,
                 "losses": [[*key, count] for key, count in self.losses.items()],
+                "events": self.events.dump(),
                 "series": [
                     [
                         labels,
@@ -245,6 +213,7 @@ class CallCounters:
                 series.cache_hits.update(hits)
             self.losses.update({(what, reason): count for what, reason, count in found["losses"]})
             self.missed_bytes += int(found["missed_bytes"])
+            self.events.load(found["events"])
             return str(found["position"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a file of counters") from error
@@ -266,11 +235,3 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         return None  # another program may have written it
     return value
-
-
-def label_text(value: object) -> str:
-    """Return the text of a label: clean, bounded, and valid in UTF-8."""
-    if not isinstance(value, str):
-        return ""
-    line = " ".join(defuse(value[:_MAX_LABEL]).split())
-    return line.encode("utf-8", "replace").decode()

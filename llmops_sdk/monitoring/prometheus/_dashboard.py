@@ -60,6 +60,17 @@ _PANELS = (
     _Panel("Tries for each call", "short", (
         (f"sum(rate(llmops_attempts_total{{{_CHOSEN}}}{_RATE})) / sum(rate({_CALLS}{_RATE}))", "tries"),
     )),
+    _Panel("Verdicts of guards that did not pass", "short", (
+        (f'sum by (guard, action) (increase(llmops_guard_verdicts_total{{action!="pass"}}{_RATE}))',
+         "{{guard}} {{action}}"),
+    )),
+    _Panel("Mean scores", "short", (
+        (f"sum by (score) (rate(llmops_score_sum{_RATE})) / sum by (score) (rate(llmops_score_count{_RATE}))",
+         "{{score}}"),
+    )),
+    _Panel("Calls that waited or were refused", "short", (
+        (f"sum by (policy, decision) (increase(llmops_traffic_decisions_total{_RATE}))", "{{policy}} {{decision}}"),
+    )),
     _Panel("Budget of objectives that is left", "percentunit", (("llmops_slo_budget_remaining_ratio", "{{slo}}"),)),
     _Panel("Burn rate", "short", (("llmops_slo_burn_rate", "{{slo}} {{window_seconds}} s"),),
            "1 uses up the budget of an objective within its period."),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from llmops_sdk.monitoring.prometheus._counters import LABELS, TOKENS, Histogram, Labels, Series, label_text
+from llmops_sdk.monitoring.prometheus._counters import LABELS, TOKENS, Labels, Series
+from llmops_sdk.monitoring.prometheus._histogram import Histogram
+from llmops_sdk.monitoring.prometheus._label_text import label_text
 from llmops_sdk.monitoring.prometheus._reader import CallReader
 from llmops_sdk.monitoring.prometheus._source import FiringAlert, MonitorState
 from llmops_sdk.monitoring.prometheus._text import Family, bound_text, label_pairs
@@ -55,7 +57,7 @@ class MetricsText:
         """
         self._reader.update(_SCRAPE_SECONDS)
         with self._reader.lock:
-            families = [*self._calls(), self._tokens(), *self._others()]
+            families = [*self._calls(), self._tokens(), *self._events(), *self._others()]
         return "".join(family.text() for family in (*families, *self._monitoring())).encode()
 
     def _calls(self) -> Iterator[Family]:
@@ -89,6 +91,21 @@ class MetricsText:
         for labels, histogram in sums.items():
             _add(family, label_pairs((*_TOKEN_LABELS, "type"), labels), histogram)
         return family
+
+    def _events(self) -> Iterator[Family]:
+        events = self._reader.counters.events
+        for name, doc, labels, counter in (
+            ("guard_verdicts", "Verdicts of guards on calls.", ("guard", "rail", "action"), events.verdicts),
+            ("traffic_decisions", "Calls that waited or were refused.", ("policy", "decision"), events.decisions),
+        ):
+            family = Family(f"llmops_{name}_total", "counter", doc)
+            for key, count in counter.counts.items():
+                family.add(label_pairs(labels, key), count)
+            yield family
+        family = Family("llmops_score", "histogram", "Scores of traces and spans, those of simulated calls included.")
+        for name, histogram in events.scores.items():
+            _add(family, label_pairs(["score"], [name]), histogram)
+        yield family
 
     def _others(self) -> Iterator[Family]:
         counters = self._reader.counters

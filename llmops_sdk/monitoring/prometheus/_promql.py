@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from llmops_sdk.config import AlertSettings, SloSettings
 from llmops_sdk.monitoring.prometheus._counters import LABELS
+from llmops_sdk.monitoring.prometheus._label_text import label_text
 from llmops_sdk.monitoring.prometheus._text import bound_text
+from llmops_sdk.monitoring.slo._indicator import score_bound
 
-__all__ = ["NotInMetrics", "alert_terms", "duration_text", "matchers", "sli_terms"]
+__all__ = ["NotInMetrics", "alert_counts_calls", "alert_terms", "duration_text", "matchers", "sli_terms"]
 
 _CONDITION = re.compile(
     r"\s*(?P<column>[a-z_]{1,64})\s*(?P<operator>=|<>|!=|[Ii][Nn]\b)\s*"
@@ -114,6 +116,12 @@ class _Terms:
             raise NotInMetrics(f"the tokens in /metrics have no label {min(missing)}")
         return f"sum{self._by}(increase({name}{{{', '.join((*self._matchers, *more))}}}[{window}]))"
 
+    def of_events(self, name: str, window: str, *own: str) -> str:
+        """Return the increase of a counter that knows nothing of the calls."""
+        if self._used:
+            raise NotInMetrics(f"{name} in /metrics has no label {min(self._used)}")
+        return f"sum(increase({name}{{{', '.join(own)}}}[{window}]))"
+
     def zero_if_absent(self, part: str, whole: str) -> str:
         """Return a part of a whole, 0 where no series of it exists yet."""
         return f"({part} or 0 * {whole})"
@@ -130,6 +138,18 @@ def sli_terms(slo: SloSettings, window: str) -> tuple[str, str]:
         NotInMetrics: `/metrics` has no such indicator.
     """
     terms = _Terms(slo.where, ())
+    kind, _, own = slo.sli.partition(":")
+    if kind == "guard" and own:
+        total = terms.of_events("llmops_guard_verdicts_total", window, f"guard={_quoted(label_text(own))}")
+        bad = terms.of_events(
+            "llmops_guard_verdicts_total", window, f"guard={_quoted(label_text(own))}", 'action="block"'
+        )
+        return terms.zero_if_absent(bad, total), total
+    if kind == "score" and own:
+        named = f"score={_quoted(label_text(own))}"
+        bound = f'le="{bound_text(score_bound(slo))}"'
+        total = terms.of_events("llmops_score_count", window, named)
+        return terms.of_events("llmops_score_bucket", window, named, bound), total
     if slo.sli == "errors":
         total = terms.sum("llmops_calls_total", window)
         return terms.zero_if_absent(terms.sum("llmops_calls_total", window, 'status="error"'), total), total
@@ -182,9 +202,34 @@ def alert_terms(rule: AlertSettings) -> tuple[str, float]:
         "cache_hit_rate": lambda: "{} / {}".format(
             terms.zero_if_absent(terms.sum("llmops_cache_hits_total", window), calls), calls
         ),
+        "guard_blocks": lambda: terms.of_events("llmops_guard_verdicts_total", window, 'action="block"'),
+        "budget": lambda: terms.of_events(
+            "llmops_traffic_decisions_total", window, 'policy="budget"', 'decision=~"refused|exceeded"'
+        ),
         "input_tokens": lambda: terms.sum("llmops_call_tokens_sum", window, 'type="input"'),
         "output_tokens": lambda: terms.sum("llmops_call_tokens_sum", window, 'type="output"'),
     }
+    if ":" in rule.metric:
+        return _named(rule.metric, terms, window), rule.threshold
     if rule.metric not in figures:
         raise NotInMetrics(f"/metrics has no {rule.metric}")
     return figures[rule.metric](), rule.threshold
+
+
+def alert_counts_calls(rule: AlertSettings) -> bool:
+    """Return whether the events of a rule's metric are calls: others are verdicts, decisions or scores."""
+    return ":" not in (rule.metric or "") and rule.metric not in ("guard_blocks", "budget")
+
+
+def _named(metric: str, terms: _Terms, window: str) -> str:
+    kind, _, own = metric.partition(":")
+    if kind == "score":
+        named = f"score={_quoted(label_text(own))}"
+        total = terms.of_events("llmops_score_sum", window, named)
+        return f"{total} / {terms.of_events('llmops_score_count', window, named)}"
+    if kind == "guard":
+        named = f"guard={_quoted(label_text(own))}"
+        total = terms.of_events("llmops_guard_verdicts_total", window, named)
+        blocked = terms.of_events("llmops_guard_verdicts_total", window, named, 'action="block"')
+        return f"{terms.zero_if_absent(blocked, total)} / {total}"
+    raise NotInMetrics(f"/metrics has no {metric}")

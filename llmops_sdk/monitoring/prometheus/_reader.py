@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from llmops_sdk._util._latch import Latch
 from llmops_sdk._util._private_files import folder_problem, replace_file
 from llmops_sdk.errors import StoreError
 from llmops_sdk.monitoring.prometheus._counters import SECONDS, Bounds, CallCounters
+from llmops_sdk.monitoring.prometheus._event_counters import SCORE_BOUNDS
+from llmops_sdk.monitoring.slo._indicator import is_score, score_bound
 from llmops_sdk.store.reading._follow import Follower, Lines
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def bounds_of(settings: Settings) -> Bounds:
         duration=sorted({*SECONDS, *thresholds("latency", 1e3)}),
         first_chunk=sorted({*SECONDS, *thresholds("ttft", 1e3)}),
         cost=sorted(thresholds("cost", 1.0)),
+        score=sorted({*SCORE_BOUNDS, *(score_bound(one) for one in settings.slo.values() if is_score(one))}),
     )
 
 
@@ -74,6 +78,9 @@ class CallReader:
         self.counters = CallCounters(
             bounds_of(settings), label_values=settings.watch.label_values, simulated=settings.watch.simulated
         )
+        self._adders: Mapping[str, Callable[[bytes], None]] = {
+            "spans": self.counters.add_span, "losses": self.counters.add_loss, "scores": self.counters.add_score,
+        }  # fmt: skip
         self._follower = self._opened()
         self._changed = True
         self._closing = False
@@ -85,12 +92,12 @@ class CallReader:
         try:
             with contextlib.suppress(FileNotFoundError):
                 position = self.counters.load(_read(self._file))
-            return Follower(self._store, ("spans", "losses"), position)
+            return Follower(self._store, tuple(self._adders), position)
         except (ValueError, StoreError) as error:
             if isinstance(error, StoreError) and position is None:
                 raise
             _log.warning("llmops: %s is damaged: the counters of /metrics begin anew", self._file)
-            return Follower(self._store, ("spans", "losses"))
+            return Follower(self._store, tuple(self._adders))
 
     def update(self, within: float = float("inf")) -> None:
         """Count what is new, and save the counters before anyone sees them.
@@ -109,7 +116,7 @@ class CallReader:
                     if not isinstance(one, Lines):
                         self.counters.missed_bytes += one.bytes
                         continue
-                    add = self.counters.add_span if one.stream == "spans" else self.counters.add_loss
+                    add = self._adders[one.stream]
                     for line in one.lines:
                         add(line)
                 if SYSTEM_CLOCK.monotonic() >= until:

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from llmops_sdk.config import AlertSettings, SloSettings
-from llmops_sdk.monitoring.prometheus._promql import NotInMetrics, alert_terms, duration_text, matchers, sli_terms
+from llmops_sdk.monitoring.prometheus._promql import (
+    NotInMetrics,
+    alert_counts_calls,
+    alert_terms,
+    duration_text,
+    matchers,
+    sli_terms,
+)
 from llmops_sdk.monitoring.slo._windows import BurnWindow, burn_windows
 
 if TYPE_CHECKING:
@@ -142,6 +149,8 @@ def _metric_alert(rule: AlertSettings) -> _Rule:
     above = rule.compare == "above"
     expr = f"{figure} {'>' if above else '<'} {threshold:.9g}"
     if rule.min_events > 1:
+        if not alert_counts_calls(rule):
+            raise NotInMetrics("its min_events are no calls")
         calls, _ = alert_terms(rule.model_copy(update={"metric": "calls", "threshold": 0.0}))
         expr = f"({expr}) and {calls} >= {rule.min_events}"
     return {

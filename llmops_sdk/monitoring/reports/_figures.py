@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from llmops_sdk.config import SloSettings
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.monitoring.reports._calls_sql import GRID, call_parts, call_tables
 from llmops_sdk.monitoring.reports._estimates import (
     ClusterSums,
@@ -21,7 +23,9 @@ from llmops_sdk.monitoring.reports._estimates import (
 )
 from llmops_sdk.monitoring.reports._period import Period
 from llmops_sdk.monitoring.reports._reader import Reader, Rows
-from llmops_sdk.monitoring.reports._records_sql import record_parts, slo_statement
+from llmops_sdk.monitoring.reports._records_sql import record_parts
+from llmops_sdk.monitoring.rollup._series import totals_sql
+from llmops_sdk.monitoring.slo._indicator import slo_series
 
 __all__ = ["Figures", "read_figures"]
 
@@ -188,18 +192,18 @@ def _scores(rows: Rows) -> Rows:
 
 def _slo(reader: Reader, name: str, slo: SloSettings, period: Period, *, simulated: bool) -> Figures:
     found: Figures = {"name": name, "sli": slo.sli, "objective": slo.objective, "period_s": slo.period}
-    sql = slo_statement(slo, period, simulated=simulated)
-    if sql is None:
+    try:
+        series = slo_series(name, slo, simulated)
+    except ConfigError:
         return found | {"reason": "its settings do not say what a good call is"}
     if slo.where is not None:
         reader.check(slo.where, f"slo.{name}.where")
-    known, good, calls = reader.run(sql, f"slo.{name}")[0].values()
-    known, good = float(known or 0), float(good or 0)
-    found |= {"calls": float(calls or 0), "known": known, "bad": known - good}
+    within = {"since": period.until - timedelta(seconds=slo.period), "until": period.until}
+    known, bad, unknown = reader.run(totals_sql(series), f"slo.{name}", within)[0].values()
+    found |= {"calls": known + unknown, "known": known, "bad": bad}
     if not known:
         return found | {"reason": "there are no such calls"}
-    used = (known - good) / known / (1 - slo.objective)
-    return found | {"good": good / known, "budget_used": used}
+    return found | {"good": 1 - bad / known, "budget_used": bad / known / (1 - slo.objective)}
 
 
 def _add_content(reader: Reader, figures: Figures) -> None:

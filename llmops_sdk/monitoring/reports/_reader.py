@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -57,18 +58,19 @@ class Reader:
         except QueryError as error:
             raise QueryError(f"{key}: {error}", sql=where) from error
 
-    def run(self, sql: str, key: str = "") -> Rows:
+    def run(self, sql: str, key: str = "", values: Mapping[str, Any] | None = None) -> Rows:
         """Return the rows of a statement as values that JSON can hold.
 
         Args:
             sql: The statement.
             key: What holds SQL of the user in it, for the message of an error.
+            values: The statement's parameters.
 
         Raises:
             QueryError: The statement failed.
         """
         try:
-            found = self._connection.execute(sql)
+            found = self._connection.execute(sql, dict(values or {}))
             names = [str(column[0]) for column in found.description or ()]
             return [dict(zip(names, map(_plain, row), strict=True)) for row in found.fetchall()]
         except duckdb.Error as error:

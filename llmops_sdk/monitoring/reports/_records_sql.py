@@ -1,15 +1,12 @@
-"""The SQL of alerts, drift, canaries, losses and objectives: what other parts of the SDK have written or configured."""
-# ruff: noqa: S608 - statements are put together from constants and from conditions of the configuration
+"""The SQL of alerts, drift, canaries and losses: what other parts of the SDK have written."""
+# ruff: noqa: S608 - statements are put together from constants
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from llmops_sdk.config import SloSettings
-from llmops_sdk.monitoring.reports._calls_sql import WEIGHT, calls_where, counted, moment
+from llmops_sdk.monitoring.reports._calls_sql import moment
 from llmops_sdk.monitoring.reports._period import Period
 
-__all__ = ["record_parts", "slo_statement"]
+__all__ = ["record_parts"]
 
 _MOST_ALERTS = 20
 _MOST_CHECKS = 20
@@ -61,60 +58,3 @@ def record_parts(period: Period) -> dict[str, str]:
             FROM losses WHERE {within} GROUP BY what, reason
             ORDER BY sum(count) DESC, what, reason LIMIT {_MOST_LOSSES}""",
     }
-
-
-def slo_statement(slo: SloSettings, period: Period, *, simulated: bool) -> str | None:
-    """Return the statement for one objective, or None where its settings do not say what a good call is.
-
-    It gives one row: the events whose goodness is known, the good ones, and all events. An event is a call; for a
-    score, a score; for a guard, a verdict.
-
-    Args:
-        slo: The objective.
-        period: The report's period; the objective's own ends with it.
-        simulated: Whether simulated calls count.
-    """
-    begin = period.until - timedelta(seconds=slo.period)
-    if slo.sli == "sql":
-        return (
-            None
-            if slo.sql is None
-            else f"""SELECT count(good), count(*) FILTER (good), count(*) FROM (
-            SELECT time, good::BOOLEAN AS good FROM (\n{slo.sql}\n))
-            WHERE time >= {moment(begin)} AND time < {moment(period.until)}"""
-        )
-    good = _good(slo)
-    if good is None:
-        return None
-    kind, _, name = slo.sli.partition(":")
-    left_out, condition = counted(begin, period.until, simulated=simulated)
-    head = f"""WITH left_out AS MATERIALIZED ({left_out}),
-        calls AS (SELECT *, {WEIGHT} AS counts FROM {calls_where(slo.where)} WHERE {condition})
-        SELECT sum(counts) FILTER (good IS NOT NULL), sum(counts) FILTER (good), sum(counts) FROM """
-    quoted = "'" + name.replace("'", "''") + "'"
-    # A score of a whole trace counts once, for the trace's first call.
-    sources = {
-        "score": f"""SELECT 1 AS counts, {good} AS good FROM (
-            SELECT coalesce(own.span_id, first.span_id) AS span_id, value FROM scores
-            LEFT JOIN (SELECT span_id FROM calls) AS own ON own.span_id = scores.span_id
-            LEFT JOIN (SELECT trace_id, arg_min(span_id, (start_ns, span_id)) AS span_id FROM calls GROUP BY trace_id)
-                AS first ON first.trace_id = scores.trace_id
-            WHERE name = {quoted} AND value IS NOT NULL) WHERE span_id IS NOT NULL""",
-        "guard": f"""SELECT 1 AS counts, {good} AS good FROM guard_verdicts
-            WHERE guard = {quoted} AND span_id IN (SELECT span_id FROM calls)""",
-    }
-    return head + f"({sources.get(kind, f'SELECT counts, {good} AS good FROM calls')})"
-
-
-def _good(slo: SloSettings) -> str | None:
-    """Return whether an event is good as SQL: NULL where that is unknown, and such calls do not count."""
-    kind, _, name = slo.sli.partition(":")
-    limit = None if slo.threshold is None else repr(float(slo.threshold))
-    # A call that failed at once is not fast.
-    columns = {"latency": "CASE WHEN status <> 'error' THEN duration_ms END", "ttft": "ttft_ms", "cost": "cost"}
-    if kind in columns:
-        return None if limit is None else f"{columns[kind]} <= {limit}"
-    if kind in ("score", "guard"):
-        good = {"score": f"value >= {limit or '0.5'}", "guard": "action <> 'block'"}
-        return good[kind] if name else None
-    return {"errors": "status <> 'error'", "cache": "cache IS NOT NULL"}.get(kind)

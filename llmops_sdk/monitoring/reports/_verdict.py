@@ -106,7 +106,7 @@ def _attention(figures: Mapping[str, Any]) -> VerdictLine:
     if new:
         said.append(several(len(new), "type of error is new", "types of error are new"))
     budgets = "no error budget is used up" if figures["slos"] else "no objective is configured"
-    checks = "no check found drift" if figures["drift_states"] else "no check for drift ran"
+    checks = "no check found drift" if figures["drift_states"] else "no check for drift is stored"
     text = "; ".join(said) or f"No alert fired, {budgets}, and {checks}"
     return "Attention", f"{text[0].upper()}{text[1:]}.", "worse" if said else None
 

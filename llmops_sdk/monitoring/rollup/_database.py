@@ -47,6 +47,7 @@ class Database:
     """
 
     def __init__(self, file: Path | str) -> None:
+        self._file = str(file)
         self._db = sqlite3.connect(file, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -62,24 +63,38 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
-        """Do everything in the block, or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """Do everything in the block, or nothing.
+
+        Raises:
+            StoreError: The disk is full, or the file cannot be written. Nothing was done then.
+        """
+        with self._as_store_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                # SQLite itself ends the transaction after some errors, such as a full disk.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _as_store_errors(self) -> Generator[None]:
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._file} cannot be used: {error}", path=self._file) from error
 
     def series(self) -> dict[str, int]:
         """Return until when each series is counted, in seconds since the epoch, by its key."""
-        return dict(self._db.execute("SELECT series, covered FROM Series").fetchall())
+        return dict(self._all("SELECT series, covered FROM Series"))
 
     def counts(self, series: str) -> dict[tuple[str, ...], list[Row]]:
         """Return the rows of a series by labels, each list in the order of buckets."""
         found: dict[tuple[str, ...], list[Row]] = {}
-        rows = self._db.execute(
-            "SELECT labels, bucket, events, bad, value, unknown FROM Counts WHERE series = ? ORDER BY bucket", (series,)
+        rows = self._all(
+            "SELECT labels, bucket, events, bad, value, unknown FROM Counts WHERE series = ? ORDER BY bucket", series
         )
         names: dict[str, tuple[str, ...]] = {}
         for text, bucket, *numbers in rows:
@@ -114,7 +129,7 @@ class Database:
 
     def alerts(self) -> dict[str, Any]:
         """Return the stored states of alerts by name."""
-        return {name: orjson.loads(state) for name, state in self._db.execute("SELECT name, state FROM Alerts")}
+        return {name: orjson.loads(state) for name, state in self._all("SELECT name, state FROM Alerts")}
 
     def put_alerts(self, states: Mapping[str, Any]) -> None:
         """Store states; None removes one."""
@@ -126,7 +141,7 @@ class Database:
 
     def changes(self) -> list[tuple[int, Any]]:
         """Return the changes that are still to be told, oldest first."""
-        rows = self._db.execute("SELECT number, change FROM Changes ORDER BY number")
+        rows = self._all("SELECT number, change FROM Changes ORDER BY number")
         return [(number, orjson.loads(change)) for number, change in rows]
 
     def add_change(self, change: Any) -> None:
@@ -135,16 +150,29 @@ class Database:
 
     def remove_change(self, number: int) -> None:
         """Remove a change that was told."""
-        self._db.execute("DELETE FROM Changes WHERE number = ?", (number,))
+        self._all("DELETE FROM Changes WHERE number = ?", number)
 
     def note(self, name: str) -> Any:
         """Return a stored note, or None."""
-        found = self._db.execute("SELECT value FROM Notes WHERE name = ?", (name,)).fetchone()
-        return None if found is None else orjson.loads(found[0])
+        found = self._all("SELECT value FROM Notes WHERE name = ?", name)
+        return orjson.loads(found[0][0]) if found else None
+
+    def notes(self, begin: str) -> dict[str, Any]:
+        """Return the notes whose names begin with a text, by their names."""
+        rows = self._all("SELECT name, value FROM Notes WHERE substr(name, 1, ?) = ?", len(begin), begin)
+        return {name: orjson.loads(value) for name, value in rows}
 
     def put_note(self, name: str, value: Any) -> None:
         """Store a note."""
         self._db.execute("INSERT OR REPLACE INTO Notes VALUES (?, ?)", (name, orjson.dumps(value)))
+
+    def remove_note(self, name: str) -> None:
+        """Remove a note."""
+        self._db.execute("DELETE FROM Notes WHERE name = ?", (name,))
+
+    def _all(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
+        with self._as_store_errors():
+            return self._db.execute(sql, values).fetchall()
 
 
 def watch_folder(store: Path) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from llmops_sdk.errors import QueryError
 from llmops_sdk.monitoring.rollup._database import Database
 from llmops_sdk.monitoring.rollup._labels import Labels
 from llmops_sdk.monitoring.rollup._series import GROUP_LIMIT, Series, counting_sql, same_scan
@@ -25,6 +26,8 @@ _DEEP = 3 * 3_600
 _DEEP_LATE = 7 * 86_400
 _REOPENED_LATE = 3_600
 _TIDY_EVERY = 3_600
+_LONGEST_PAUSE = 3_600
+"""Seconds until a series that could not be counted is tried again, at most."""
 _log = logging.getLogger("llmops_sdk")
 
 
@@ -45,6 +48,10 @@ class _Counted:
     """The first bucket with events."""
     late: float = 0.0
     left_out: int = 0
+    problem: str | None = None
+    """Why it could not be counted."""
+    failures: int = 0
+    retry_at: int = 0
 
 
 class Rollup:
@@ -70,6 +77,9 @@ class Rollup:
         self._deep_at = self._tidy_at = -1
         self.version = 0
         """Changes with each refresh."""
+        self._has_problems = False
+        self.is_deep = False
+        """Whether the last refresh also read older rows again."""
         self._counted = {one: _Counted(one, int(horizon)) for one, horizon in wanted.items()}
         if database is not None:
             self._load(database)
@@ -90,21 +100,31 @@ class Rollup:
         """Return how many groups the last refresh left out, because there were too many."""
         return self._counted[series].left_out
 
+    @property
+    def has_problems(self) -> bool:
+        """Return whether a series could not be counted."""
+        return self._has_problems
+
+    def problem(self, series: Series) -> str | None:
+        """Return why a series could not be counted, or None."""
+        return self._counted[series].problem
+
     def refresh(self, end: int) -> None:
-        """Count what is new.
+        """Count what is new. A series whose SQL fails has a `problem`, and is tried again after a pause.
 
         Args:
             end: The time up to which to count, in seconds since the epoch; a full minute.
 
         Raises:
-            QueryError: The configuration's SQL fails.
             StoreError: The store cannot be read, or the database cannot be written.
         """
         self.version += 1
-        deep = end // _DEEP_EVERY != self._deep_at
-        new = [one.series for one in self._counted.values() if one.covered is None]
-        known = [one.series for one in self._counted.values() if one.covered is not None]
-        found = [self._count(scan, end, deep) for scan in (*same_scan(new), *same_scan(known))]
+        deep = self.is_deep = end // _DEEP_EVERY != self._deep_at
+        due = [one for one in self._counted.values() if not end < one.retry_at <= end + _LONGEST_PAUSE]
+        new = [one.series for one in due if one.covered is None]
+        known = [one.series for one in due if one.covered is not None]
+        found = [self._try(scan, end, deep) for scan in (*same_scan(new), *same_scan(known))]
+        self._has_problems = any(one.problem is not None for one in self._counted.values())
         with self._transaction():
             for scan in found:
                 for counted, since, until, groups in scan:
@@ -114,10 +134,29 @@ class Rollup:
             self._tidy(end)
             self._tidy_at = end // _TIDY_EVERY
 
+    def _try(self, scan: Sequence[Series], end: int, deep: bool) -> list[tuple[_Counted, int, int, _Grouped]]:
+        """Count series together, or one by one where that fails: one bad condition must not stop the others."""
+        try:
+            found = self._count(scan, end, deep)
+        except QueryError as error:
+            if len(scan) > 1:
+                return [one for series in scan for one in self._try([series], end, deep)]
+            failed = self._counted[scan[0]]
+            failed.problem = str(error)
+            failed.retry_at = end + min(60 * 2**failed.failures, _LONGEST_PAUSE)
+            failed.failures = min(failed.failures + 1, 10)
+            return []
+        for one in scan:
+            self._counted[one].problem, self._counted[one].failures = None, 0
+        return found
+
     def _count(self, scan: Sequence[Series], end: int, deep: bool) -> list[tuple[_Counted, int, int, _Grouped]]:
         counted = [self._counted[one] for one in scan]
         grain = scan[0].grain
         until = end // grain * grain
+        for one in counted:
+            if one.covered is not None and one.covered > until:
+                one.covered = until  # the clock was set back
         reopened = (
             (_DEEP_LATE if scan[0].is_late else _DEEP) if deep else _REOPENED_LATE if scan[0].is_late else _REOPENED
         )

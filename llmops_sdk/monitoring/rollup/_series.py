@@ -10,7 +10,7 @@ from functools import cached_property
 
 from llmops_sdk.store._own_traces import OWN_ROOT, OWN_SPAN
 
-__all__ = ["GROUP_LIMIT", "Series", "base_sql", "counting_sql", "same_scan"]
+__all__ = ["GROUP_LIMIT", "Series", "base_sql", "counting_sql", "same_scan", "totals_sql"]
 
 GROUP_LIMIT = 10_000
 """The most groups of a series in one look: those with most events."""
@@ -28,7 +28,8 @@ _SOURCES = {
 SELECT c.*, s.value AS x_score, NULL::VARCHAR AS x_action FROM (
   SELECT coalesce(o.span_id, f.span_id) AS span_id, s.value FROM scores s
   LEFT JOIN calls o ON o.span_id = s.span_id
-  LEFT JOIN (SELECT trace_id, min_by(span_id, start_ns) AS span_id FROM calls GROUP BY ALL) f ON f.trace_id = s.trace_id
+  LEFT JOIN (SELECT trace_id, min_by(span_id, (start_ns, span_id)) AS span_id FROM calls GROUP BY ALL) f
+    ON f.trace_id = s.trace_id
   WHERE s.name = {name} AND s.value IS NOT NULL AND s.time >= $since - INTERVAL 1 HOUR
 ) s JOIN calls c USING (span_id)
 """,
@@ -144,6 +145,18 @@ def counting_sql(scan: Sequence[Series]) -> str:
         f"SELECT bucket{names}, {numbers} FROM (SELECT *, (start_ns // {first.grain * 10**9})::BIGINT AS bucket"
         f"{groups}{tests} FROM ({base_sql(first)})) GROUP BY bucket{names}"
     )
+
+
+def totals_sql(series: Series) -> str:
+    """Return SQL that counts a series over the whole time: its events, bad events, and rows of unknown value.
+
+    The parameters are `$since` and `$until`. The same rows give the same numbers, whatever the order of the threads.
+
+    Args:
+        series: A series without groups.
+    """
+    numbers = ", ".join(f"coalesce(round(sum({name}), 6), 0)" for name in ("events", "bad", "unknown"))
+    return f"SELECT {numbers} FROM ({counting_sql([series])}) AS counted(bucket, events, bad, value, unknown)"
 
 
 def _numbers(one: Series, where: str) -> str:

@@ -72,6 +72,15 @@ class Track:
         n, bad, value, unknown = (column[start:] for column in self.columns)
         return list(zip(self.buckets[start:], n, bad, value, unknown, strict=True))
 
+    def counts(self, since: int, until: int) -> tuple[float, float, float]:
+        """Return the events, bad events and value of the buckets from `since` to before `until`.
+
+        A backtest asks some million times: this takes half as long as `window`.
+        """
+        buckets, (n, bad, value, _) = self.buckets, self._sums
+        low, high = bisect_left(buckets, since), bisect_left(buckets, until)
+        return n[high] - n[low], bad[high] - bad[low], value[high] - value[low]
+
     def window(self, since: int, until: int) -> Sums:
         """Return the sums of the buckets from `since` to before `until`."""
         low, high = bisect_left(self.buckets, since), bisect_left(self.buckets, until)

@@ -123,8 +123,9 @@ def fit_profile(
     fits = [_fit(found, shape, one) for found in by_slot]
     medians = [None if fit is None else fit[0] for fit in fits]
     scales = [1.0 if fit is None else fit[1] for fit in fits]
-    plain = Profile(slots, medians, scales, FIRE_AT)
-    scores = [score for bucket, value, _ in values if (score := plain.score(bucket, value)) is not None]
+    # As `Profile.score`: here twelve thousand times a day of a backtest.
+    placed = ((bucket // _HOUR % slots, value) for bucket, value, _ in values)
+    scores = [(value - usual) / scales[slot] for slot, value in placed if (usual := medians[slot]) is not None]
     return Profile(slots, medians, scales, max(FIRE_AT, _exceeded(scores, above, false_alarms)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from llmops_sdk.config import AlertSettings
@@ -18,6 +19,7 @@ from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 
 __all__ = ["SqlRule", "Table"]
 
+_LIMITED = "SELECT * FROM (\n{sql}\n) LIMIT {most}"
 _PARAMETERS = re.compile(r"\$(since|until)\b")
 
 
@@ -55,7 +57,8 @@ class SqlRule(RuleBase):
 
     def __init__(self, rule: AlertSettings, ask: AskTable, labels: Labels) -> None:
         super().__init__(rule)
-        self._sql = (rule.sql or "").strip()
+        # Limited here: a query with millions of rows must not fill the memory.
+        self._sql = _LIMITED.format(sql=(rule.sql or "").strip().rstrip(";"), most=GROUP_LIMIT)
         self._ask = ask
         self._labels = labels
         self._above = rule.compare == "above"
@@ -88,10 +91,15 @@ class SqlRule(RuleBase):
             )
         place = columns.index("value")
         self.columns = tuple(name for number, name in enumerate(columns) if number != place)
-        rows = table.rows()[:GROUP_LIMIT]
+        rows = table.rows()
         self._silent = 0 if rows else self._silent + 1
+        found: dict[tuple[str, ...], Outcome] = {}
         for row in rows:
-            yield self._outcome(row, place)
+            outcome = self._outcome(row, place)
+            # Rows with equal labels are one group, and the worst counts: else it would fire and end at each look.
+            if (known := found.get(outcome.labels)) is None or (outcome.is_bad and not known.is_bad):
+                found[outcome.labels] = outcome
+        yield from found.values()
         if not rows and not self.columns:
             yield Outcome(
                 is_bad=False, severity=self._rule.severity, window=self._rule.window,
@@ -100,7 +108,8 @@ class SqlRule(RuleBase):
 
     def _outcome(self, row: Sequence[Any], place: int) -> Outcome:
         raw = row[place]
-        value = None if raw is None or isinstance(raw, str) else float(raw)
+        # Texts, times, lists and NaN are no numbers.
+        value = float(raw) if isinstance(raw, int | float | Decimal) else None
         if value is not None and not math.isfinite(value):
             value = None
         others = [cell for number, cell in enumerate(row) if number != place]

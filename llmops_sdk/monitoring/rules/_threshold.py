@@ -52,13 +52,14 @@ class ThresholdRule(MetricRule):
         first = rollup.first(self._series)
         if not tracks and () in asked:
             yield Outcome(is_bad=False, window=self._minutes * 60, severity=self._rule.severity)
+        covered = first is not None and first <= since
         for labels, track in tracks.items():
-            sums = track.window(since, until)
-            value = self._value(sums)
-            is_bad = self._decide(sums.events, value, first is not None and first <= since)
+            events, bad, total = track.counts(since, until)
+            value = self._value(events, bad, total)
+            is_bad = self._decide(events, value, covered)
             no_data = self._watches_data and is_missing(track, until, self._interval)
             if is_bad or no_data or labels in asked:
-                yield self._outcome(labels, sums, value, is_bad, no_data=no_data)
+                yield self._outcome(labels, track.window(since, until), value, is_bad, no_data=no_data)
 
     def _decide(self, events: float, value: float | None, covered: bool) -> bool | None:
         if not events:
@@ -77,13 +78,11 @@ class ThresholdRule(MetricRule):
             severity=self._rule.severity, window=self._minutes * 60, no_data=no_data,
         )  # fmt: skip
 
-    def _value(self, sums: Sums) -> float | None:
-        if self.metric.shape == "sum":
-            return round(sums.value, 9)
-        if sums.events <= 0:
-            return None
-        top = sums.value if self.metric.shape == "mean" else sums.bad
-        return round(top / sums.events, 9)
+    def _value(self, events: float, bad: float, total: float) -> float | None:
+        shape = self.metric.shape
+        if shape == "sum":
+            return round(total, 9)
+        return None if events <= 0 else round((total if shape == "mean" else bad) / events, 9)
 
     def describe(self, outcome: Outcome) -> str:
         side = "above" if self._above else "below"

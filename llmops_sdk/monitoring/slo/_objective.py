@@ -8,16 +8,16 @@ from typing import Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import SloSettings
-from llmops_sdk.errors import ConfigError
 from llmops_sdk.monitoring.rollup._rollup import Rollup
 from llmops_sdk.monitoring.rollup._series import Series
 from llmops_sdk.monitoring.rollup._track import Sums, Track
 from llmops_sdk.monitoring.rules._figures import duration, number, share
+from llmops_sdk.monitoring.slo._indicator import slo_series
 from llmops_sdk.monitoring.slo._windows import BurnWindow, burn_windows, check_reachable, exhaustion
 from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 from llmops_sdk.stats import binomial_tail
 
-__all__ = ["Budget", "Objective", "slo_series"]
+__all__ = ["Budget", "Objective"]
 
 _DAY = 1_440
 _TRICKLE_BAD, _TRICKLE_EVENTS, _TRICKLE_FRESH = 10, 100, 360
@@ -51,53 +51,6 @@ class Budget:
     exhausted_in: float | None
 
 
-def slo_series(name: str, slo: SloSettings, simulated: bool) -> Series:
-    """Return what to count for an objective.
-
-    Args:
-        name: The objective's name.
-        slo: Its settings.
-        simulated: Whether simulated calls count.
-
-    Raises:
-        ConfigError: The SLI does not exist, or needs a threshold or SQL.
-    """
-    kind, _, own = slo.sli.partition(":")
-    key = f"slo.{name}"
-    limit = slo.threshold
-    if kind in ("latency", "ttft", "cost") and limit is None:
-        unit = "USD" if kind == "cost" else "milliseconds"
-        raise ConfigError(f"{key}: sli = {slo.sli!r} needs a threshold in {unit}: a good call has at most so many",
-                          key=f"{key}.threshold")  # fmt: skip
-    series: dict[str, Series] = {
-        "errors": Series(bad="status = 'error'"),
-        # A call that failed at once is not fast.
-        "latency": Series(events="status <> 'error'", bad=f"duration_ms > {limit!r}"),
-        "ttft": Series(events="ttft_ms IS NOT NULL", bad=f"ttft_ms > {limit!r}"),
-        "cost": Series(events="cost IS NOT NULL", bad=f"cost > {limit!r}", unknown="cost IS NULL"),
-        "cache": Series(bad="cache IS NULL"),
-    }
-    if slo.sli in series:
-        found = series[slo.sli]
-    elif kind == "score" and own:
-        found = Series(source="score", name=own, bad=f"x_score < {0.5 if limit is None else limit!r}")
-    elif kind == "guard" and own:
-        found = Series(source="guard", name=own, bad="x_action = 'block'")
-    elif slo.sli == "sql" and slo.sql:
-        return Series(source="sql", sql=slo.sql.strip().rstrip(";"))
-    elif slo.sli == "sql":
-        raise ConfigError(f'{key}: sli = "sql" needs the key sql', key=f"{key}.sql")
-    else:
-        raise ConfigError(
-            f"{key}.sli: there is no indicator {slo.sli!r}: use errors, latency, ttft, cost, score:NAME, guard:NAME, "
-            "cache or sql",
-            key=f"{key}.sli", value=slo.sli,
-        )  # fmt: skip
-    from dataclasses import replace
-
-    return replace(found, where=(slo.where or "").strip(), simulated=simulated)
-
-
 class Objective:
     """An objective, ready to be evaluated.
 
@@ -128,6 +81,7 @@ class Objective:
         self.series = slo_series(name, slo, simulated)
         self._allowed = 1 - slo.objective
         self._longest_short = max(one.short for one in self.windows) // 60
+        self._shares = {one.long: self._burn(one) * self._allowed for one in self.windows}
 
     def wanted(self) -> Mapping[Series, float]:
         return {self.series: self.settings.period + 3_600}
@@ -170,9 +124,9 @@ class Objective:
         # Half of a window without history would make its share that of the other half.
         if first > until - long / 2:
             return None
-        bad_share = self._burn(window) * self._allowed
-        near = track.window(until - short, until)
-        if not near.events or near.bad < bad_share * near.events:
+        bad_share = self._shares[window.long]
+        events, bad, _ = track.counts(until - short, until)
+        if not events or bad < bad_share * events:
             return None
         sums = track.window(until - long, until)
         if sums.bad < bad_share * sums.events:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from llmops_sdk.monitoring.states._outcome import Outcome
 
-__all__ = ["AlertState", "Change", "alert_id", "step"]
+__all__ = ["AlertState", "Change", "alert_id", "resolve", "step"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +29,8 @@ class AlertState:
         told: Whether a message said that it fires.
         told_at: When the last message was put into the queue.
         repeats: How many repeats were sent.
-        severity_told: The names that were told, so that they hear of the end even if the configuration changes.
+        kind: The kind of its rule.
+        names: Who was told, so that they hear of the end even if the rule is removed.
     """
 
     rule: str
@@ -42,6 +43,8 @@ class AlertState:
     told: bool = False
     told_at: float = 0.0
     repeats: int = 0
+    kind: str = ""
+    names: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -55,7 +58,7 @@ class AlertState:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `AlertState(**...)` takes."""
-        return {**asdict(self), "labels": dict(self.labels)}
+        return {**asdict(self), "labels": dict(self.labels), "names": list(self.names)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ def step(alert: AlertState, outcome: Outcome, now: float, *, delay: float, keep:
         return _move(alert, "nodata", now)
     if alert.state == "nodata":
         if not outcome.no_data:
-            return _resolve(alert)
+            return resolve(alert)
         return None
     if outcome.is_bad is None:
         return None
@@ -105,12 +108,13 @@ def step(alert: AlertState, outcome: Outcome, now: float, *, delay: float, keep:
             return None
         if alert.calm_since is None:
             alert.calm_since = now
-        return _resolve(alert) if now - alert.calm_since >= keep else None
+        # A time in the future: the clock was set back.
+        return resolve(alert) if abs(now - alert.calm_since) >= keep else None
     if not outcome.is_bad:
         return _give_up(alert) if alert.state == "pending" else None
     if alert.state == "inactive" and delay > 0:
         return _move(alert, "pending", now)
-    if alert.state == "pending" and now - alert.since < delay:
+    if alert.state == "pending" and abs(now - alert.since) < delay:
         return None
     return _move(alert, "firing", now)
 
@@ -125,7 +129,8 @@ def _move(alert: AlertState, state: str, now: float) -> Change:
     return Change(state=state, previous=previous, alert_id=alert_id(alert), firing_since=alert.firing_since)
 
 
-def _resolve(alert: AlertState) -> Change:
+def resolve(alert: AlertState) -> Change:
+    """End an alert that fires; return the change."""
     change = Change(
         state="resolved", previous=alert.state, alert_id=alert_id(alert), firing_since=alert.firing_since
     )  # fmt: skip

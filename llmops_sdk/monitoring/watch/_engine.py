@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmops_sdk.errors import ConfigError, QueryError
@@ -15,6 +15,9 @@ from llmops_sdk.monitoring.states._outcome import EVERYTHING, Evaluator, Outcome
 __all__ = ["Engine", "Event", "Message"]
 
 _LATE_EVERY = 3_600
+_NOTHING: Container[tuple[str, ...]] = ()
+_LONGEST_PAUSE = 900
+"""Seconds until a rule that failed is tried again, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,10 @@ class _Active:
     )
     last: dict[tuple[str, tuple[str, ...]], Event] = field(default_factory=dict[tuple[str, tuple[str, ...]], Event])
     late_at: int = 0
+    series: tuple[Series, ...] = ()
     late_series: tuple[Series, ...] = ()
+    failures: int = 0
+    retry_at: int = 0
 
 
 class Engine:
@@ -85,7 +91,9 @@ class Engine:
         self.problems: dict[str, str] = {}
         """Rules that could not be evaluated at the last step, with the reason."""
         self._active = {
-            one.name: _Active(late_series=tuple(series for series in one.wanted() if series.is_late))
+            one.name: _Active(
+                series=tuple(one.wanted()), late_series=tuple(series for series in one.wanted() if series.is_late)
+            )
             for one in evaluators
         }
         for state in states:
@@ -108,18 +116,29 @@ class Engine:
         Args:
             end: The end of the last full minute, in seconds since the epoch.
         """
-        self.problems.clear()
+        before, self.problems = self.problems, {}
         events: list[Event] = []
         for evaluator in self.evaluators:
             active = self._active[evaluator.name]
-            late = sum(self.rollup.late(series) for series in active.late_series)
-            asked = EVERYTHING if late >= 1 else {labels for _, labels in active.alerts}
+            problem = self._problem(active, before.get(evaluator.name), end)
+            if problem is not None:
+                self.problems[evaluator.name] = problem
+                continue
+            late = sum(map(self.rollup.late, active.late_series)) if active.late_series else 0.0
+            asked: Container[tuple[str, ...]] = _NOTHING
+            if late >= 1:
+                asked = EVERYTHING
+            elif active.alerts:
+                asked = {labels for _, labels in active.alerts}
             try:
                 outcomes = list(evaluator.evaluate(self.rollup, end, asked))
             except (QueryError, ConfigError) as error:
-                # One broken rule must not silence the others.
+                # One broken rule must not silence the others, and one that takes too long must not delay them for ever.
                 self.problems[evaluator.name] = str(error)
+                active.retry_at = end + min(60 * 2**active.failures, _LONGEST_PAUSE)
+                active.failures = min(active.failures + 1, 10)
                 continue
+            active.failures = 0
             if not outcomes and not active.alerts:
                 continue
             found = self._step(evaluator, active, outcomes, end)
@@ -127,6 +146,14 @@ class Engine:
                 found = self._late(evaluator, active, outcomes, found, late, end)
             events += found
         return events
+
+    def _problem(self, active: _Active, known: str | None, end: int) -> str | None:
+        """Return why a rule cannot be evaluated now, or None."""
+        if self.rollup.has_problems:
+            found = next(filter(None, map(self.rollup.problem, active.series)), None)
+            if found is not None:
+                return found
+        return known if active.retry_at and end < active.retry_at <= end + _LONGEST_PAUSE else None
 
     def _step(
         self, evaluator: Evaluator, active: _Active, outcomes: Sequence[Outcome], end: int
@@ -141,7 +168,9 @@ class Engine:
                 if not outcome.is_bad and not outcome.no_data:
                     continue
                 labels = dict(zip(evaluator.columns, outcome.labels, strict=False))
-                alert = alerts[key] = AlertState(rule=evaluator.name, severity=outcome.severity, labels=labels)
+                alert = alerts[key] = AlertState(
+                    rule=evaluator.name, severity=outcome.severity, labels=labels, kind=evaluator.kind
+                )
             seen.add(key)
             self._move(evaluator, active, key, outcome, end, events)
         if len(seen) < len(alerts):
@@ -214,11 +243,11 @@ class Engine:
             for key, alert in active.alerts.items():
                 if not alert.is_active or is_silenced(alert) or self._is_inhibited(evaluator, active, key):
                     continue
-                due = alert.told and evaluator.repeat is not None and end - alert.told_at >= evaluator.repeat
+                due = alert.told and evaluator.repeat is not None and abs(end - alert.told_at) >= evaluator.repeat
                 if alert.told and not due:
                     continue
                 alert.repeats += alert.told
-                alert.told, alert.told_at = True, end
+                alert.told, alert.told_at, alert.names = True, end, evaluator.notify
                 event = self._event_of(evaluator, active, key, alert, end)
                 found.append(Message(event=event, state="firing", repeat=alert.repeats))
         return found

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._optional import require
 from llmops_sdk.config import CanarySettings, Settings
-from llmops_sdk.monitoring.states._machine import AlertState, Change, step
+from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.monitoring.states._machine import AlertState, step
 from llmops_sdk.monitoring.states._outcome import Outcome
+from llmops_sdk.monitoring.watch._telling import plain_changes
 from llmops_sdk.monitoring.watch._watcher import Watcher
 
 __all__ = ["Job", "Jobs", "Report", "jobs_of"]
 
 _CALM = 0.0
+_JOB_NOTE = "job:"
+"""How the names of the notes of jobs begin."""
+_log = logging.getLogger("llmops_sdk")
 
 
 class Report(Protocol):
@@ -68,6 +75,9 @@ def jobs_of(settings: Settings) -> list[Job]:
 
     Args:
         settings: The settings.
+
+    Raises:
+        MissingDependencyError: A check needs numpy, which is not installed.
     """
     path = settings.store.path.absolute()
     found: list[Job] = []
@@ -81,6 +91,8 @@ def jobs_of(settings: Settings) -> list[Job]:
         found.append(Job(name="evaluators", kind="evaluators", every=settings.watch.interval, run=evaluate))
     if settings.drift.every is not None:
         every = settings.drift.every
+        # At the start, and not in a thread at the first check.
+        require("numpy", extra="stats", purpose="[drift] every")
 
         def check_drift() -> Report:
             from llmops_sdk.drift import Drift
@@ -95,7 +107,12 @@ def jobs_of(settings: Settings) -> list[Job]:
                 from llmops_sdk.drift import Canary
 
                 asked = Canary(own, path=path)
-                asked.run()
+                done = asked.run()
+                if done.failed and not done.answered:
+                    types = ", ".join(done.error_types)
+                    _log.warning(
+                        "llmops: the canary %s has no answers: %d calls failed (%s)", own.name, done.failed, types
+                    )
                 return asked.check()
 
             found.append(Job(name=canary.name, kind="canary", every=canary.every, run=check, notify=canary.notify))
@@ -116,13 +133,14 @@ class Jobs:
         self._jobs = jobs
         self._clock = clock
         self._running: dict[str, threading.Thread] = {}
+        self._watcher.end_notes(_JOB_NOTE, {_key(job) for job in jobs})
 
     def start_due(self) -> list[threading.Thread]:
         """Start what is due and not running; return the new threads."""
         now = self._clock.time()
         started: list[threading.Thread] = []
         for job in self._jobs:
-            key = f"job:{job.kind}:{job.name}"
+            key = _key(job)
             running = self._running.get(key)
             if running is not None and running.is_alive():
                 continue
@@ -134,7 +152,7 @@ class Jobs:
             self._watcher.put_note(key, {**note, "last": now})
 
             def run(job: Job = job, key: str = key) -> None:
-                guarded(f"{job.kind} {job.name}", None, self._run, job, key)
+                guarded(_name(job), None, self._run, job, key)
 
             thread = start_daemon(run, f"llmops-{job.kind}")
             if thread is not None:
@@ -149,37 +167,32 @@ class Jobs:
             thread.join(max(until - self._clock.monotonic(), 0.0))
 
     def _run(self, job: Job, key: str) -> None:
-        report = job.run()
+        try:
+            report = job.run()
+        except LLMOpsError as error:
+            # Its text says what to do; the next start tries again.
+            _log.warning("llmops: %s of the watcher failed: %s", _name(job), error)
+            return
         if report is None:
             return
         note: Any = self._watcher.note(key) or {}
         stored = note.get("alert")
         alert = AlertState(**stored) if stored else AlertState(rule=job.name, severity="ticket", labels={})
+        alert.kind, alert.names = job.kind, job.notify
         is_bad = report.drifted if report.status in ("drifted", "steady", "ours") else None
         now = self._clock.time()
         change = step(alert, Outcome(is_bad=is_bad), now, delay=0.0, keep=_CALM)
-        changes = [] if change is None else _changes(job, report, change, now)
+        traces = [one for one in report.examples if _is_trace(one)]
+        changes = [] if change is None else plain_changes(alert, change, report.reason, now, job.notify, traces)
         self._watcher.put_note(key, {**note, "alert": alert.as_json() if alert.is_active else None}, changes)
 
 
-def _changes(job: Job, report: Report, change: Change, now: float) -> list[Mapping[str, Any]]:
-    shared: dict[str, Any] = {
-        "rule": job.name, "kind": job.kind, "severity": "ticket", "value": None, "threshold": None, "events": None,
-        "bad": None, "reason": report.reason,
-    }  # fmt: skip
-    traces = [one for one in report.examples if _is_trace(one)]
-    labels: dict[str, str] = {}
-    row: dict[str, Any] = {
-        **shared, "alert_id": change.alert_id, "state": change.state, "previous": change.previous, "labels": labels,
-        "example_trace_ids": traces[:5], "details": {}, "time_ns": int(now * 1e9),
-        "firing_ns": None if change.firing_since is None else int(change.firing_since * 1e9),
-    }  # fmt: skip
-    sent: dict[str, Any] = {
-        **shared, "id": change.alert_id, "state": change.state, "time": now, "firing_since": change.firing_since or now,
-        "labels": labels, "window": None, "repeat": 0, "culprits": [], "example_trace_ids": traces[:3], "sql": None,
-        "runbook": None, "texts": [],
-    }  # fmt: skip
-    return [{"row": row}, {"message": sent, "names": job.notify}]
+def _key(job: Job) -> str:
+    return f"{_JOB_NOTE}{job.kind}:{job.name}"
+
+
+def _name(job: Job) -> str:
+    return job.kind if job.kind == job.name else f"{job.kind} {job.name}"
 
 
 def _is_trace(text: str) -> bool:

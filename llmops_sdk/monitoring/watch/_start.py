@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._daemon import start_daemon
@@ -21,7 +22,7 @@ from llmops_sdk.monitoring.watch._ping import Ping
 from llmops_sdk.monitoring.watch._serving import LastLook
 from llmops_sdk.monitoring.watch._watcher import Watcher
 
-__all__ = ["look_once", "open_notifications", "run_until", "start", "stop"]
+__all__ = ["LookResult", "look_once", "open_notifications", "run_until", "start", "stop"]
 
 _JOB_SECONDS = 3_600.0
 _STOP_SECONDS = 5.0
@@ -56,8 +57,17 @@ def open_notifications(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Calla
     return open_in
 
 
-def look_once(settings: Settings, queue: Callable[[Path], Notifications], clock: Clock = SYSTEM_CLOCK) -> bool:
-    """Look once, run the jobs that are due, send what is due, and return whether an alert fires.
+class LookResult(NamedTuple):
+    """What one look found."""
+
+    fires: bool
+    """Whether an alert fires."""
+    problems: Mapping[str, str]
+    """Rules that could not be evaluated, with the reason."""
+
+
+def look_once(settings: Settings, queue: Callable[[Path], Notifications], clock: Clock = SYSTEM_CLOCK) -> LookResult:
+    """Look once, run the jobs that are due, and send what is due.
 
     Args:
         settings: The settings.
@@ -68,23 +78,24 @@ def look_once(settings: Settings, queue: Callable[[Path], Notifications], clock:
         ConfigError: A rule is not valid.
         StoreError: Another watcher works on this store, or it cannot be read or written.
     """
+    due = jobs_of(settings)
     watcher = Watcher(settings, queue, clock)
     try:
-        jobs = Jobs(watcher, jobs_of(settings), clock)
+        jobs = Jobs(watcher, due, clock)
         jobs.start_due()
         watcher.tick()
         jobs.wait(_JOB_SECONDS)
         pump = getattr(watcher.queue, "pump", None)
         if pump is not None:
             pump(clock.time())
-        return bool(watcher.firing())
+        return LookResult(bool(watcher.firing()), dict(watcher.engine.problems))
     finally:
         watcher.close()
 
 
 def run_until(
     stop: threading.Event, settings: Settings, queue: Callable[[Path], Notifications], clock: Clock = SYSTEM_CLOCK,
-    *, ready: Callable[[Watcher], None] | None = None,
+    *, ready: Callable[[tuple[str, int] | None], None] | None = None,
 ) -> None:  # fmt: skip
     """Look again and again until `stop` is set.
 
@@ -93,23 +104,24 @@ def run_until(
         settings: The settings.
         queue: Makes the queue.
         clock: The clock.
-        ready: Called with the watcher before the first look.
+        ready: Called before the first look with host and port of `/metrics`, or None.
 
     Raises:
         ConfigError: A rule is not valid.
         StoreError: Another watcher works on this store, or it cannot be written.
     """
+    due = jobs_of(settings)
     watcher = Watcher(settings, queue, clock)
     try:
         begin = getattr(watcher.queue, "start", None)
         if begin is not None:
             begin()
-        jobs = Jobs(watcher, jobs_of(settings), clock)
+        jobs = Jobs(watcher, due, clock)
         ping = Ping(settings)
         state = LastLook(watcher, clock)
-        with _served(settings, watcher, state, clock):
+        with _served(settings, watcher, state, clock) as address:
             if ready is not None:
-                ready(watcher)
+                ready(address)
 
             def after() -> None:
                 state.refresh()
@@ -122,21 +134,22 @@ def run_until(
 
 
 @contextmanager
-def _served(settings: Settings, watcher: Watcher, state: LastLook, clock: Clock) -> Generator[None]:
-    """Serve `/metrics` and `/healthz` at the address of the settings, if there is one."""
+def _served(
+    settings: Settings, watcher: Watcher, state: LastLook, clock: Clock
+) -> Generator[tuple[str, int] | None]:  # fmt: skip
+    """Serve `/metrics` and `/healthz` at the address of the settings, if there is one; yield host and port."""
     if settings.watch.listen is None:
-        yield
+        yield None
         return
     from llmops_sdk.monitoring.prometheus._server import open_metrics
 
     server = open_metrics(settings, watcher.store, state, clock=clock)
     if server is None:
-        yield
+        yield None
         return
     server.start()
-    _log.info("llmops: /metrics and /healthz at http://%s:%s", *server.address)
     try:
-        yield
+        yield server.address
     finally:
         server.close()
 
@@ -162,6 +175,7 @@ def start(settings: Settings | None = None) -> None:
     Raises:
         ConfigError: A rule is not valid.
         StoreError: The store is off, on a network file system, cannot be written, or has another watcher.
+        MissingDependencyError: `[drift] every` is set, and numpy is not installed.
 
     Example:
         >>> from llmops_sdk import monitoring
@@ -179,7 +193,7 @@ def start(settings: Settings | None = None) -> None:
 
         def run() -> None:
             with Caught() as caught:
-                run_until(stopping, given, open_notifications(given), ready=lambda _: opened.set())
+                run_until(stopping, given, open_notifications(given), ready=lambda _address: opened.set())
             if caught.error is None:
                 return
             if opened.is_set():

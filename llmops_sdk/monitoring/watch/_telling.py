@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from llmops_sdk.errors import StoreError
 from llmops_sdk.monitoring._notification import Culprit, Notification
 from llmops_sdk.monitoring._queue import Notifications
 from llmops_sdk.monitoring.rollup._database import Database
 from llmops_sdk.monitoring.rollup._rollup import Ask
+from llmops_sdk.monitoring.states._machine import AlertState, Change
 from llmops_sdk.monitoring.watch._culprits import Found, details_of
 from llmops_sdk.monitoring.watch._engine import Event, Message
 from llmops_sdk.store._record_writer import AlertRecord, RecordWriter
 
-__all__ = ["Telling", "change_json"]
+__all__ = ["Telling", "change_json", "plain_changes"]
 
+_log = logging.getLogger("llmops_sdk")
 _KNOWN = (
     "SELECT 1 FROM alerts WHERE alert_id = $id AND state = $state AND time = make_timestamp($micros::BIGINT) LIMIT 1"
 )
@@ -54,6 +58,36 @@ def change_json(event: Event, found: Found, message: Message | None) -> dict[str
     return {"message": sent, "names": event.evaluator.notify}
 
 
+def plain_changes(
+    alert: AlertState, change: Change, reason: str, now: float, names: Sequence[str], traces: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return a change without figures as JSON values: its row of `alerts`, and its message.
+
+    Args:
+        alert: The alert; its kind is that of the row.
+        change: The change.
+        reason: The reason in one sentence.
+        now: The time, in seconds since the epoch.
+        names: Who is told.
+        traces: Examples.
+    """
+    shared: dict[str, Any] = {
+        "rule": alert.rule, "kind": alert.kind, "severity": alert.severity, "value": None, "threshold": None,
+        "events": None, "bad": None, "reason": reason, "labels": dict(alert.labels),
+    }  # fmt: skip
+    row: dict[str, Any] = {
+        **shared, "alert_id": change.alert_id, "state": change.state, "previous": change.previous,
+        "example_trace_ids": list(traces[:5]), "details": {}, "time_ns": int(now * 1e9),
+        "firing_ns": None if change.firing_since is None else int(change.firing_since * 1e9),
+    }  # fmt: skip
+    sent: dict[str, Any] = {
+        **shared, "id": change.alert_id, "state": change.state, "time": now, "firing_since": change.firing_since or now,
+        "window": None, "repeat": 0, "culprits": [], "example_trace_ids": list(traces[:3]), "sql": None,
+        "runbook": None, "texts": [],
+    }  # fmt: skip
+    return [{"row": row}, {"message": sent, "names": list(names)}]
+
+
 class Telling:
     """Takes changes from the database to the `alerts` rows and to the queue, oldest first.
 
@@ -61,32 +95,53 @@ class Telling:
         database: Where the changes are.
         writer: Writes the rows.
         queue: Takes the messages.
+        known: The names of the notifiers that there are.
         ask: Runs SQL over the store.
     """
 
-    def __init__(self, database: Database, writer: RecordWriter, queue: Notifications, ask: Ask) -> None:
+    def __init__(
+        self, database: Database, writer: RecordWriter, queue: Notifications, known: Collection[str], ask: Ask
+    ) -> None:  # fmt: skip
         self._database = database
         self._writer = writer
         self._queue = queue
+        self._known = known
         self._ask = ask
+        # A killed watcher, or a write that failed half-way, may have written a row already.
+        self._unsure = True
 
-    def deliver(self, *, after_restart: bool = False) -> None:
+    def deliver(self) -> None:
         """Tell of every change that is still to be told.
-
-        Args:
-            after_restart: Whether a killed watcher may have told of one already.
 
         Raises:
             StoreError: A row or a message cannot be written. The rest stays for the next call.
         """
-        for number, change in self._database.changes():
-            row = change.get("row")
-            if row is not None and not (after_restart and self._is_written(row)):
-                self._writer.write(_record(row))
-            if "message" in change and change["names"]:
-                # The queue itself drops what it has already.
-                self._queue.put(_notification(change["message"]), tuple(change["names"]))
-            self._database.remove_change(number)
+        try:
+            for number, change in self._database.changes():
+                self._tell(change)
+                self._database.remove_change(number)
+        except StoreError:
+            self._unsure = True
+            raise
+        self._unsure = False
+
+    def _tell(self, change: Mapping[str, Any]) -> None:
+        row = change.get("row")
+        if row is not None and not (self._unsure and self._is_written(row)):
+            self._writer.write(_record(row))
+        if "message" not in change:
+            return
+        message = change["message"]
+        gone = [name for name in change["names"] if name not in self._known]
+        if gone:
+            _log.warning(
+                "llmops: nobody is told at %s that %s is %s: the notifier is no longer configured",
+                ", ".join(gone), message["rule"], message["state"],
+            )  # fmt: skip
+        names = tuple(name for name in change["names"] if name in self._known)
+        if names:
+            # The queue itself drops what it has already.
+            self._queue.put(_notification(message), names)
 
     def _is_written(self, row: Mapping[str, Any]) -> bool:
         given = {"id": row["alert_id"], "state": row["state"], "micros": row["time_ns"] // 1_000}

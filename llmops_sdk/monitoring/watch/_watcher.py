@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from llmops_sdk.errors import LLMOpsError, QueryError, StoreError
 from llmops_sdk.monitoring._queue import Notifications
 from llmops_sdk.monitoring.rollup._database import open_database, watch_folder
 from llmops_sdk.monitoring.rollup._labels import Labels, label_key
-from llmops_sdk.monitoring.rollup._rollup import Rollup
+from llmops_sdk.monitoring.rollup._rollup import Rollup, moment
 from llmops_sdk.monitoring.rollup._series import Series
 from llmops_sdk.monitoring.slo._objective import Budget, Objective
-from llmops_sdk.monitoring.states._machine import AlertState
+from llmops_sdk.monitoring.states._machine import AlertState, resolve
 from llmops_sdk.monitoring.watch._compile import compile_rules
 from llmops_sdk.monitoring.watch._culprits import Found, find_culprits, is_above
 from llmops_sdk.monitoring.watch._engine import Engine, Event
 from llmops_sdk.monitoring.watch._silences import is_silenced, read_silences
-from llmops_sdk.monitoring.watch._telling import Telling, change_json
+from llmops_sdk.monitoring.watch._telling import Telling, change_json, plain_changes
 from llmops_sdk.store import query
 from llmops_sdk.store._online_lock import watch_lock
 from llmops_sdk.store._record_writer import open_record_writer
@@ -37,6 +37,13 @@ __all__ = ["Watcher"]
 _HEARTBEAT = "heartbeat.json"
 _SQL_SECONDS = 10.0
 _SCAN_SECONDS = 300.0
+_SMALL_STEP = 60
+"""Seconds that the clock may go back, as clocks do that are kept right, without a word."""
+_SKEW = 300.0
+"""Seconds by which the clocks of writers may be fast."""
+_MOST_CULPRITS = 10
+"""Alerts of one look whose causes are looked for."""
+_REMOVED = "the rule is no longer configured"
 _log = logging.getLogger("llmops_sdk")
 
 
@@ -60,6 +67,9 @@ class Watcher:
         self.store = settings.store.path.absolute()
         self._clock = clock
         self._last = 0
+        self._said: Mapping[str, str] = {}
+        self.future = 0
+        """Calls with a time in the future, as of the last count."""
         self._lock = threading.Lock()
         with ExitStack() as opened:
             writer = open_record_writer(settings)
@@ -80,19 +90,70 @@ class Watcher:
                 for series, seconds in one.wanted().items():
                     wanted[series] = max(seconds, wanted.get(series, 0.0))
             self.rollup = Rollup(self._ask, wanted, self.labels, self.database)
-            states = [AlertState(**state) for state in self.database.alerts().values()]
-            self.engine = Engine(self._evaluators, self.rollup, states)
             self._stored = {name: orjson.dumps(state) for name, state in self.database.alerts().items()}
+            self.engine = self._engine()
             self.queue = queue(self.store)
             opened.callback(self.queue.close)
-            self._telling = Telling(self.database, writer, self.queue, self._ask)
-            self._telling.deliver(after_restart=True)
+            self._telling = Telling(self.database, writer, self.queue, settings.notify, self._ask)
+            self._end_removed()
+            self._telling.deliver()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Free the store. What is still to be told is told by the next watcher."""
         with self._lock:
             self._opened.close()
+
+    def _engine(self) -> Engine:
+        """Return an engine with the states as they are stored."""
+        states = [AlertState(**orjson.loads(state)) for state in self._stored.values()]
+        return Engine(self._evaluators, self.rollup, states)
+
+    def _end_removed(self) -> None:
+        """End the alerts of rules that are no longer configured, and say so once."""
+        known = {one.name for one in self._evaluators}
+        removed = {
+            name: state
+            for name, stored in self._stored.items()
+            if (state := AlertState(**orjson.loads(stored))).rule not in known
+        }
+        if removed:
+            self._end(list(removed.values()), lambda: self.database.put_alerts(dict.fromkeys(removed)))
+        for name in removed:
+            del self._stored[name]
+
+    def end_notes(self, begin: str, known: Collection[str]) -> None:
+        """Remove the notes of jobs that are no longer configured, and end their alerts.
+
+        Args:
+            begin: How the names of the notes begin.
+            known: The names of those to keep.
+
+        Raises:
+            StoreError: They cannot be written.
+        """
+        with self._lock:
+            gone = {name: note for name, note in self.database.notes(begin).items() if name not in known}
+            alerts = [AlertState(**note["alert"]) for note in gone.values() if note.get("alert")]
+
+            def forget() -> None:
+                for name in gone:
+                    self.database.remove_note(name)
+
+            if gone:
+                self._end(alerts, forget)
+                self._telling.deliver()
+
+    def _end(self, alerts: Sequence[AlertState], forget: Callable[[], None]) -> None:
+        now = self._clock.time()
+        with self.database.transaction():
+            forget()
+            for alert in alerts:
+                if alert.is_active:
+                    _log.warning("llmops: %s is no longer configured: its alert ends", alert.rule)
+                    names = alert.names if alert.told or alert.kind in ("drift", "canary") else ()
+                    for change in plain_changes(alert, resolve(alert), _REMOVED, now, names):
+                        self.database.add_change(change)
 
     def _ask(self, sql: str, params: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
         return query(sql, params, path=self.store, timeout=_SCAN_SECONDS).rows()
@@ -110,29 +171,59 @@ class Watcher:
         with self._lock:
             begin = time.process_time()
             end = int(self._clock.time() // 60 * 60)
-            if end <= self._last:
+            if self._last - _SMALL_STEP <= end <= self._last:
                 return []
+            if end < self._last:
+                _log.warning("llmops: the clock was set back by %d seconds", self._last - end)
             self.rollup.refresh(end)
-            events = self.engine.step(end)
-            self._store(events, end)
+            if self.rollup.is_deep:
+                self._look_ahead(end)
+            try:
+                events = self.engine.step(end)
+                self._store(events, end)
+            except LLMOpsError:
+                # The next look must find the changes again: nobody has been told of them.
+                self.engine = self._engine()
+                raise
             self._last = end
             self._telling.deliver()
+            self._say_problems()
             self._beat(end, time.process_time() - begin)
             return events
+
+    def _look_ahead(self, end: int) -> None:
+        """Count the calls of the future, which count when their time comes: a writer's clock may be wrong."""
+        before = self.future
+        until = {"until": moment(end + _SKEW)}
+        self.future = int(self._ask("SELECT count(*) FROM llm_calls WHERE start_time > $until", until)[0][0])
+        if self.future and not before:
+            _log.warning(
+                "llmops: %d calls have a time in the future, by the clock of their writer: they count when it comes",
+                self.future,
+            )
+
+    def _say_problems(self) -> None:
+        problems = dict(self.engine.problems)
+        for name, problem in problems.items():
+            if self._said.get(name) != problem:
+                _log.warning("llmops: the rule %s cannot be evaluated, and does not fire: %s", name, problem)
+        self._said = problems
 
     def _store(self, events: Sequence[Event], end: int) -> None:
         """Store states and changes in one transaction: after a kill both are there, or neither is."""
         silences = read_silences(self.folder)
         messages = self.engine.messages(events, end, lambda alert: is_silenced(silences, alert, end))
-        found = {id(event): self._culprits(event) for event in events}
+        found: dict[str, Found] = {}
+        for event in (*events, *(one.event for one in messages)):
+            # Each is a query. A storm of alerts must not delay the next look.
+            if event.change.alert_id not in found and len(found) < _MOST_CULPRITS and event.change.state == "firing":
+                found[event.change.alert_id] = self._culprits(event)
+        nothing = Found()
         with self.database.transaction():
             for event in events:
-                self.database.add_change(change_json(event, found[id(event)], None))
+                self.database.add_change(change_json(event, found.get(event.change.alert_id, nothing), None))
             for message in messages:
-                culprits = next(
-                    (found[id(one)] for one in events if one.change.alert_id == message.event.change.alert_id), None
-                )
-                culprits = culprits if culprits is not None else self._culprits(message.event)
+                culprits = found.get(message.event.change.alert_id, nothing)
                 self.database.add_change(change_json(message.event, culprits, message))
             states = {alert.name: alert.as_json() for alert in self.engine.states()}
             changed = {
@@ -143,8 +234,6 @@ class Watcher:
         self._stored = {name: orjson.dumps(state) for name, state in states.items()}
 
     def _culprits(self, event: Event) -> Found:
-        if event.change.state != "firing":
-            return Found()
         series = next(iter(event.evaluator.wanted()), None)
         if series is None or series.source == "sql":
             return Found()
@@ -195,7 +284,8 @@ class Watcher:
         """Write the heartbeat: a file whose time tells that the watcher works."""
         content = {
             "time": self._clock.time(), "evaluated": end, "rules": len(self._evaluators),
-            "firing": len(self.firing()), "problems": self.engine.problems, "cpu_seconds": round(seconds, 4),
+            "firing": len(self.firing()), "problems": self.engine.problems, "future_calls": self.future,
+            "cpu_seconds": round(seconds, 4),
         }  # fmt: skip
         try:
             replace_file(self.folder / _HEARTBEAT, orjson.dumps(content))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk.caching.semantic._bound import THRESHOLDS, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._drift import CHANGED, audit_share
@@ -43,6 +44,7 @@ def test_few_labels_are_no_evidence() -> None:
     assert fed(ErrorBound(0.2), right=200, wrong=0).threshold is not None
 
 
+@pytest.mark.thorough
 def test_wrong_audits_end_the_certificate_and_raise_what_the_next_needs() -> None:
     bound = fed(ErrorBound(0.02), right=700, wrong=0)
     assert bound.serves(0.9)
@@ -118,6 +120,7 @@ def test_more_hits_are_audited_the_more_a_change_is_likely(share: float, evidenc
     assert audit_share(share, evidence) == pytest.approx(audited)
 
 
+@pytest.mark.thorough
 def test_judge_that_calls_wrong_answers_right_needs_more_evidence() -> None:
     strict = JudgeError(false_right=0.5)
     needed = next(n for n in range(3_000) if fed(ErrorBound(0.02), right=n, wrong=0).threshold)
@@ -132,7 +135,7 @@ def test_judge_of_unknown_noise_leads_to_refusal_and_known_noise_to_a_certificat
     assert fed(ErrorBound(0.05, judge_error=JudgeError(false_wrong=0.1)), **labels).threshold is not None
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05, 0.1])
+@pytest.mark.parametrize("noise", [thorough(0.0), 0.05, thorough(0.1)])
 def test_hits_stay_within_the_bound_in_nearly_all_streams(noise: float) -> None:
     """At most one stream in twenty may exceed the bound; here the scores say little about the truth."""
     judge = JudgeError(false_right=noise, false_wrong=noise)

@@ -14,7 +14,7 @@ from llmops_sdk.config import CanarySettings
 from llmops_sdk.datasets import Dataset
 from llmops_sdk.drift import Canary
 from llmops_sdk.drift.canaries._prompts import PROMPTS
-from llmops_sdk.errors import ConfigError, DatasetError, NotComparableError
+from llmops_sdk.errors import AuthenticationError, ConfigError, DatasetError, NotComparableError
 from llmops_sdk.store._record_writer import CanaryRunRecord, open_record_writer
 from llmops_sdk.testing import ScriptedProvider, use_provider
 
@@ -151,6 +151,55 @@ def test_a_quality_canary_scores_its_items(tmp_path: Path, monkeypatch: pytest.M
         .answered
         == 15
     )
+
+
+def _write_quality(scores: list[list[int]]) -> Any:
+    """Write one run a day with these scores of its items, and return the report."""
+    writer = open_record_writer(llmops.settings())
+    assert writer is not None
+    for day, run in enumerate(scores):
+        begin = time.time_ns() - (len(scores) - day) * _DAY_NS
+        writer.write(*(
+            CanaryRunRecord(
+                canary="q", kind="quality", run_id=f"r{day}", item_id=f"i{item}", repeat=0, request_model="m",
+                configuration="p/m#0", model="p/m-1", fingerprint=None, answer=None, score=float(score), status="ok",
+                error_type=None, cost=0.0, duration_ms=1.0, trace_id=f"{item:032x}", time_ns=begin + item,
+            )
+            for item, score in enumerate(run)
+        ))  # fmt: skip
+    writer.close()
+    return Canary(name="q", kind="quality", model="m", dataset="d", scorer="exact_match").check().features[0]
+
+
+def test_a_quality_canary_compares_with_several_runs_and_knows_how_much_these_differ():
+    draw = random.Random(5)
+
+    def run(share: float) -> list[int]:
+        return [int(draw.random() < share) for _ in range(200)]
+
+    # The first run alone is a lucky day: only against it is the newest one worse.
+    lucky = _write_quality([run(0.95), run(0.75), run(0.80), run(0.80), run(0.75)])
+    assert (lucky.status, lucky.details["baseline_runs"]) == ("steady", 3)
+    assert lucky.details["baseline_spread"] > 0.1
+    assert lucky.reference_n == lucky.current_n == 200
+
+
+def test_a_quality_canary_finds_what_is_worse_than_its_baseline():
+    draw = random.Random(6)
+    runs = [[int(draw.random() < share) for _ in range(200)] for share in (0.8, 0.8, 0.8, 0.8, 0.5)]
+    worse = _write_quality(runs)
+    assert (worse.status, worse.cause) == ("drifted", "provider")
+    assert worse.effect == pytest.approx(-0.3, abs=0.08)
+
+
+def test_a_run_stops_where_every_call_fails():
+    with use_provider(ScriptedProvider([AuthenticationError("no key")], repeat=True)) as provider:
+        canary = Canary(name="daily", model="offline/echo", prompts=[f"{n}?" for n in range(20)], samples=10)
+        run = canary.run(concurrency=2)
+
+    assert (run.answered, run.stopped, run.error_types) == (0, "errors", ("AuthenticationError",))
+    assert 20 <= len(provider.requests) <= 22
+    assert run.failed + run.not_run == 200
 
 
 def test_runs_that_cannot_work_are_refused_before_any_call():

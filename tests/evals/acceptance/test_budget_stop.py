@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.evals import Experiment, evaluate, gate, scorer
@@ -49,7 +50,7 @@ def width(row):
     return row["interval"][1] - row["interval"][0]
 
 
-@pytest.mark.parametrize("concurrency", [8, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("concurrency", [8, thorough(1)])
 def test_case_10_a_budget_stops_the_run_with_a_partial_estimate(store, counting, concurrency):
     more = {"progress": False, "concurrency": concurrency}
     with use_provider(counting(costly)) as provider:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 
@@ -17,7 +18,7 @@ PROGRAM = Path(__file__).with_name("killed_program.py")
     ("items", "concurrency"),
     [
         (200, 1),
-        pytest.param(200, 8, marks=pytest.mark.thorough),
+        thorough(200, 8),
         pytest.param(1000, 8, marks=[pytest.mark.thorough, pytest.mark.timeout(600)]),
     ],
 )

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk.evals import compare, gate
 from llmops_sdk.evals.stats import EProcess, minimum_detectable_effect, paired_difference
@@ -111,7 +112,7 @@ def null_stream(seed, size):
         yield float(draw.random() < shared) - float(draw.random() < shared)
 
 
-@pytest.mark.parametrize("streams", [60, pytest.param(400, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("streams", [60, thorough(400)])
 def test_a_gate_that_is_looked_at_after_every_item_rarely_fails_falsely(streams):
     false = 0
     for seed in range(streams):
@@ -169,7 +170,7 @@ def test_case_9_a_real_regression_is_still_found_among_sixty(made):
     assert gate(worse).exit_code == 1
 
 
-@pytest.mark.parametrize("draws", [60, pytest.param(1000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("draws", [60, thorough(1000)])
 def test_a_loss_of_ten_points_on_500_paired_items_is_found(draws):
     """Rate .8 to .7, correlated by .5."""
     both = 0.8 * 0.7 + 0.5 * (0.8 * 0.2 * 0.7 * 0.3) ** 0.5

@@ -139,6 +139,7 @@ def tested(tmp_path: Path, python):
     return go
 
 
+@pytest.mark.thorough
 def test_case_1_pytest_reports_flaky_cases_and_pays_stable_ones_once(tested, tmp_path):
     status, out, seen = tested("unclear known good", "--llmops-markdown=summary.md", "--llmops-save=results.json")
 

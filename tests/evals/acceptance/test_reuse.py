@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.evals import Judge, evaluate, scorer
@@ -57,16 +58,6 @@ PAID = {"task": 6, "judge": 6}
 NOTHING = {"task": 0, "judge": 0}
 
 
-def thorough(*values):
-    """Return parameters whose tests run with the thorough ones: the fast suite has their likes."""
-    return [
-        pytest.param(*one, marks=pytest.mark.thorough)
-        if isinstance(one, tuple)
-        else pytest.param(one, marks=pytest.mark.thorough)
-        for one in values
-    ]
-
-
 def test_nothing_that_is_the_same_is_paid_twice(calls):
     run()
     assert calls.taken() == PAID
@@ -94,15 +85,13 @@ def test_case_8_one_character_of_the_judges_prompt_scores_everything_again(calls
     "change",
     [
         {"options": {"temperature": 0.5}},
-        *thorough(
-            {"labels": {"correct": 1.0, "incorrect": -1.0}},
-            {"version": "2"},
-            {"votes": 3},
-            {"threshold": 0.5},
-            {"include": ("output", "expected")},
-            {"examples": [({"output": "Bern", "expected": "Berne"}, "correct")]},
-            {"options": {"seed": 3}},
-        ),
+        thorough({"labels": {"correct": 1.0, "incorrect": -1.0}}),
+        thorough({"version": "2"}),
+        thorough({"votes": 3}),
+        thorough({"threshold": 0.5}),
+        thorough({"include": ("output", "expected")}),
+        thorough({"examples": [({"output": "Bern", "expected": "Berne"}, "correct")]}),
+        thorough({"options": {"seed": 3}}),
         {"model": "offline/other"},
     ],
     ids=lambda change: next(iter(change)),
@@ -170,7 +159,7 @@ def test_case_8_another_model_behind_the_name_reuses_nothing(calls, store):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"expected": "other"}, *thorough({"input": "other"}, {"topic": "b"}, {"id": "q7"}, {"more": None})],
+    [{"expected": "other"}, *map(thorough, ({"input": "other"}, {"topic": "b"}, {"id": "q7"}, {"more": None}))],
     ids=lambda changed: next(iter(changed)),
 )
 def test_an_edited_item_is_paid_for_and_no_other(calls, changed):
@@ -226,14 +215,12 @@ def prompt_system(text: str) -> str:
     ("first", "second"),
     [
         (functools.partial(versioned, version="1"), functools.partial(versioned, version="2")),
-        *thorough(
-            (prompt_one, prompt_two),
-            (functools.partial(versioned, version="1"), functools.partial(versioned, version="1", style="rich")),
-            (prompt_one, prompt_system),
-            (
-                lambda text: llmops.chat(text, temperature=0.0).text,
-                lambda text: llmops.chat(text, temperature=0.1).text,
-            ),
+        thorough(prompt_one, prompt_two),
+        thorough(functools.partial(versioned, version="1"), functools.partial(versioned, version="1", style="rich")),
+        thorough(prompt_one, prompt_system),
+        thorough(
+            lambda text: llmops.chat(text, temperature=0.0).text,
+            lambda text: llmops.chat(text, temperature=0.1).text,
         ),
     ],
     ids=["version", "prompt", "argument", "system", "temperature"],

@@ -159,6 +159,7 @@ def test_order_warnings_are_rarely_false() -> None:
     assert false <= 3
 
 
+@pytest.mark.thorough
 def test_many_scores_and_slices_without_a_change_give_few_false_regressions() -> None:
     # Twelve scorers in five slices; at most 5 % of the comparisons may show any regression.
     pick = random.Random(11)

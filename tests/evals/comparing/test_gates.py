@@ -148,6 +148,7 @@ def test_items_of_a_cluster_count_once_in_the_sequential_rule() -> None:
     assert gate(_compared([1.0] * 200, [0.0] * 200), rule="sequential").outcome == "fail"
 
 
+@pytest.mark.thorough
 def test_a_sequential_gate_that_is_run_again_and_again_rarely_fails_without_a_change() -> None:
     pick = random.Random(5)
     runs, failed = 100, 0

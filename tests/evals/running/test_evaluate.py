@@ -341,7 +341,7 @@ def test_each_item_is_a_trace_and_calls_of_scorers_are_traces_of_their_own():
     names = [name for _, name, _, _ in traces]
     assert names == ["outer", "score judge", "score judge", "task", "task"]
     assert [calls for _, _, calls, _ in traces] == [0, 1, 1, 1, 1]
-    assert all(tags == ["nightly"] for _, name, _, tags in traces if name != "outer")
+    assert all(sorted(tags) == ["llmops.eval", "nightly"] for _, name, _, tags in traces if name != "outer")
     by_name = {name: sorted(trace for trace, own, _, _ in traces if own == name) for name in names}
     assert sorted(result.trace_id for result in experiment.results) == by_name["task"]
     assert sorted(result.scores["judge"].trace_id for result in experiment.results) == by_name["score judge"]

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from thorough_cases import thorough
 
 import llmops_sdk as llmops
 from llmops_sdk.evals import Experiment
@@ -42,7 +43,8 @@ def finish(items, log):
     return json.loads(out)
 
 
-@pytest.mark.parametrize("items", [200, pytest.param(1_000, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("items", [200, thorough(1_000)])
 def test_a_run_that_is_killed_at_60_percent_pays_only_for_what_was_lost(tmp_path, items):
     log = tmp_path / "calls.log"
     running = start(items, log, fails=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -141,11 +142,13 @@ def test_message_that_is_not_acceptable_holds_up_nobody(notification: MakeNotifi
 
 
 def test_missing_variable_keeps_the_message_until_a_restart_with_it(
-    notification: MakeNotification, settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch
-):
+    notification: MakeNotification, settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
     clock = ManualClock()
     settings = settings_of(ops={"kind": "slack", "url_env": "SLACK_URL"})
     queue = open_queue(settings, STORE, clock)
+    assert "[notify.ops] needs the environment variable SLACK_URL: set it" in caplog.text
     queue.put(notification(), ["ops"])
 
     assert queue.pump(clock.time()) is not None
@@ -153,6 +156,30 @@ def test_missing_variable_keeps_the_message_until_a_restart_with_it(
         monkeypatch.setenv("SLACK_URL", receiver.url)
         assert open_queue(settings, STORE, clock).pump(clock.time()) is None
         assert len(receiver.requests) == 1
+
+
+def no_space(descriptor: int, data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_delivered_message_is_not_sent_again_while_the_disk_is_full(
+    notification: MakeNotification, settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch
+):
+    clock = ManualClock()
+    with hook_receiver() as receiver:
+        queue = open_queue(settings_of(ops=webhook(receiver)), STORE, clock)
+        queue.put(notification(id="1"), ["ops"])
+        queue.put(notification(id="2"), ["ops"])
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", no_space)
+            for _ in range(4):
+                with pytest.raises(OSError, match="No space"):
+                    queue._lanes["ops"].pump(clock.time())
+                clock.advance(30)
+        assert alerts(receiver) == ["1"]
+
+        drain(queue, clock)
+        assert alerts(receiver) == ["1", "2"]
 
 
 def test_storm_becomes_single_messages_and_one_digest(notification: MakeNotification, settings_of: MakeSettings):

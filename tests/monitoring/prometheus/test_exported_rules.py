@@ -84,7 +84,8 @@ def test_window_that_cannot_fire_is_left_out_with_a_comment():
     [
         ({"sql": "SELECT 1 AS value", "threshold": 1.0}, "it is SQL"),
         ({"metric": "cost", "anomaly": "seasonal"}, "compares with what is usual"),
-        ({"metric": "guard_blocks", "threshold": 1.0}, "no guard_blocks"),
+        ({"metric": "guard_blocks", "threshold": 1.0, "where": "model = 'a'"}, "no label model"),
+        ({"metric": "score:helpful", "threshold": 1.0, "min_events": 5}, "min_events are no calls"),
         ({"metric": "cost", "threshold": 1.0, "group_by": ["user_id"]}, "no label user_id"),
         ({"metric": "cost", "threshold": 1.0, "where": "cost > 1"}, "not a comparison of labels"),
         ({"metric": "cost", "threshold": 1.0, "where": "model = 'a' OR model = 'b'"}, "not a comparison of labels"),

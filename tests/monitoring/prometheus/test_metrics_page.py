@@ -17,7 +17,8 @@ from stored_calls import CallWriter
 import llmops_sdk as llmops
 from llmops_sdk.config import Settings, ThinningSettings, load
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.monitoring.prometheus._counters import Histogram
+from llmops_sdk.evals import evaluate
+from llmops_sdk.monitoring.prometheus._histogram import Histogram
 from llmops_sdk.monitoring.prometheus._server import MetricsServer, open_metrics
 from llmops_sdk.monitoring.prometheus._source import Budget, FiringAlert, MonitorState
 from llmops_sdk.store import prune
@@ -92,6 +93,7 @@ def test_calls_are_counted_with_their_labels_from_the_first_start_on():
         writer.write(4, attributes={"llmops.simulated": True})
         writer.write(4, attributes={"llmops.canary": "c"})
         writer.write(4, tags=("llmops.canary",))
+        writer.write(4, tags=("llmops.eval",))
         found = scrape(server)
     writer.close()
 
@@ -109,6 +111,58 @@ def test_calls_are_counted_with_their_labels_from_the_first_start_on():
     assert value(found, "llmops_call_tokens_sum", type="input") == 500
     assert not any(name in {"user_id", "session_id"} for _, pairs in found for name, _ in pairs)
     assert not any("ada" in text for _, pairs in found for _, text in pairs)
+
+
+def test_verdicts_budgets_and_scores_are_counted_and_survive_a_restart():
+    llmops.configure(
+        store={"path": STORE}, model="offline/echo", guardrails={"input": ["cards:block"], "output": ["pii:redact"]},
+        budgets=[{"name": "b", "limit_usd": 1e-9, "per": "all", "window": "day", "mode": "soft"}],
+    )  # fmt: skip
+    settings = settings_of(simulated=True, slo={"good": {"sli": "score:helpful", "threshold": 0.35, "objective": 0.9}})
+    with serving(settings) as server:
+        scrape(server)
+        for value_ in (0.34, 0.35, 1.0):
+            answer = llmops.chat("mail me at ada@example.org")
+            llmops.score("helpful", value_, trace_id=answer.trace_id)
+        llmops.score("delta", -2.5, trace_id=answer.trace_id)
+        with pytest.raises(llmops.GuardrailViolation):
+            llmops.chat("my card is 4111 1111 1111 1111")
+        llmops.flush()
+        before = scrape(server)
+    with serving(settings) as server:
+        found = scrape(server)
+
+    verdicts = "llmops_guard_verdicts_total"
+    assert value(found, verdicts, guard="cards", rail="input", action="block") == 1
+    assert value(found, verdicts, guard="pii", rail="output", action="redact") == 3
+    assert value(found, "llmops_traffic_decisions_total", policy="budget", decision="exceeded") >= 1
+    assert value(found, "llmops_score_count", score="helpful") == 3
+    # The threshold itself is a good score.
+    bad = [count for (name, pairs), count in found.items()
+           if name == "llmops_score_bucket" and ("score", "helpful") in pairs
+           and 0.34 < float(dict(pairs)["le"]) < 0.35]  # fmt: skip
+    assert bad == [1]
+    assert value(found, "llmops_score_sum", score="delta") == -2.5
+    assert found == before
+
+
+def test_calls_of_an_experiment_are_not_counted():
+    llmops.configure(store={"path": STORE}, model="offline/echo")
+
+    def judged(output: str) -> float:  # called without a span of its own
+        return float(bool(llmops.chat(f"is this good: {output}").text))
+
+    with serving(settings_of(simulated=True)) as server:
+        scrape(server)
+        evaluate(lambda text: llmops.chat(text).text, [{"input": "a"}, {"input": "b"}], [judged], name="own")
+        llmops.chat("of a user")
+        llmops.flush()
+        found = scrape(server)
+
+    assert value(found, "llmops_calls_total") == 1
+    assert llmops.query(
+        "SELECT count(*), count(*) FILTER (list_contains(tags, 'llmops.eval')) FROM llm_calls"
+    ).rows() == [(5, 4)]
 
 
 def test_errors_are_zero_before_the_first_so_that_prometheus_sees_it_come():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from thorough_cases import thorough
 
 from llmops_sdk.monitoring.reports._estimates import (
     ClusterSums,
@@ -64,7 +65,7 @@ def _traffic(chance: random.Random, rate: float) -> list[list[float]]:
     return groups
 
 
-@pytest.mark.parametrize("runs", [300, pytest.param(5_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("runs", [300, thorough(5_000)])
 def test_ninety_five_of_a_hundred_intervals_hold(runs: int) -> None:
     chance = random.Random(11)
     held = {"share": 0, "difference": 0, "relative": 0}

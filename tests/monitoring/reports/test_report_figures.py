@@ -260,7 +260,7 @@ def test_without_calls_or_a_store_the_report_says_so(tmp_path: Path) -> None:
 
     assert found.verdict == (
         "Traffic: There are no calls in this period.",
-        "Attention: No alert fired, no objective is configured, and no check for drift ran.",
+        "Attention: No alert fired, no objective is configured, and no check for drift is stored.",
     )
     assert found.status == "not_enough_data"
     assert found.previous is None

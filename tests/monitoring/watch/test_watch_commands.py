@@ -19,6 +19,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.monitoring.watch._jobs import Job, Jobs
 from llmops_sdk.monitoring.watch._watcher import Watcher
 from llmops_sdk.store import query
+from llmops_sdk.store._online_lock import watch_lock
 
 CONFIGURATION = """
 [store]
@@ -68,6 +69,40 @@ def test_once_says_by_its_status_whether_an_alert_fires(project: Path, capsys: p
     rows = json.loads(capsys.readouterr().out)
     assert {(row["rule"], row["state"]) for row in rows} == {("errs", "inactive"), ("answers", "inactive")}
     assert run(["watch", "--once", "--listen", "127.0.0.1:0"]) == 2
+
+
+def test_once_tells_an_error_from_an_alert(project: Path):
+    recent(project / "store", error=False)
+    broken = '[[alerts]]\nname = "own"\nsql = "SELECT count(*) AS n FROM llm_calls"\nthreshold = 1\n'
+    (project / "llmops.toml").write_text('[store]\npath = "store"\n' + broken)
+    assert watch_once(project) == 2
+    with watch_lock(project / "store"):
+        assert watch_once(project) == 2
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("test",), ("silence", "errs", "--for", "1h")])
+def test_rules_that_nobody_has_trusted_are_an_error_and_not_an_empty_table(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+):
+    recent(project / "store", error=False)
+    monkeypatch.delenv("LLMOPS_CONFIG_FILE")
+    config.reset()
+    assert run(["alerts", *arguments]) == 1
+    assert "llmops trust" in capsys.readouterr().err
+
+
+def test_watch_says_what_it_watches_and_ends_by_a_signal(project: Path):
+    recent(project / "store", error=False)
+    command = [sys.executable, "-m", "llmops_sdk", "watch", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True) as watcher:
+        killer = threading.Timer(60, watcher.kill)  # a bound on what follows
+        killer.start()
+        assert watcher.stderr is not None
+        said = watcher.stderr.readline()
+        watcher.terminate()
+        assert watcher.wait() == 0
+        killer.cancel()
+    assert "1 rule, 1 objective, every 60 s; /metrics at http://127.0.0.1:" in said
 
 
 def test_list_history_and_silence(project: Path, capsys: pytest.CaptureFixture[str]):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from thorough_cases import thorough
 from watched_store import START, Calls, FileQueue, Turned, fill, settings_of
 
 from llmops_sdk.errors import ConfigError, StoreError
@@ -280,7 +281,8 @@ def test_a_damaged_database_is_set_aside(calls: Calls, watch: Any):
     assert (folder / "damaged-watch.sqlite3").exists()
 
 
-@pytest.mark.parametrize(("interval", "minutes"), [(600, 200), pytest.param(60, 1_700, marks=pytest.mark.thorough)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("interval", "minutes"), [(600, 200), thorough(60, 1_700)])
 def test_a_backtest_is_what_a_live_replay_decides(
     calls: Calls, watch: Any, store: Path, interval: int, minutes: int
 ):  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmops_sdk.config import PriceSettings, Settings, resolve_model
@@ -107,6 +107,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["role", "content", "tool_calls", "x"]), ANYTHING), max_size=4), ANYTHING
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from llmops_sdk.store.schema._shared_columns import TIME, view_columns
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
@@ -91,9 +92,7 @@ class ExperimentScoreRecord:
     time_ns: int
 
 
-def _stored(name: str, kind: str, doc: str, unit: str = "", default: object = None) -> StoredColumn:
-    return StoredColumn(name, kind, doc, unit, since=_SINCE, default=default)
-
+_stored = partial(StoredColumn, since=_SINCE)
 
 _ID = _stored("experiment_id", "VARCHAR", "The experiment.", default="")
 _ITEM_ID = _stored("item_id", "VARCHAR", "The item's id in its data set.", default="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from llmops_sdk.store.schema._shared_columns import TIME, view_columns
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
@@ -66,9 +67,7 @@ class CanaryRunRecord:
     time_ns: int
 
 
-def _stored(name: str, kind: str, doc: str, unit: str = "", default: object = None) -> StoredColumn:
-    return StoredColumn(name, kind, doc, unit, since=_SINCE, default=default)
-
+_stored = partial(StoredColumn, since=_SINCE)
 
 _TIME_NS = _stored("time_ns", "BIGINT", "When it was written, since the epoch.", "ns")
 
