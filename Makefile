@@ -22,7 +22,7 @@ WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
 	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-routing bench-traffic bench-evals bench-drift-data \
-	soak-faults docs picture requirements clean
+	soak-faults docs picture ui-picture ui-vendor requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -72,13 +72,13 @@ test-integration: $(VENV)/.development servers ## Test with real backends, instr
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m thorough tests
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
-servers: # The programs of the shared caches' tests; each test starts its own, on a free port.
+servers: # The programs of the tests: each test starts its own, servers on a free port.
 	@{ command -v redis-server || command -v valkey-server; } >/dev/null && \
 		{ ls /usr/lib/postgresql/*/bin/postgres || command -v postgres; } >/dev/null 2>&1 && \
-		command -v promtool >/dev/null && command -v amtool >/dev/null || { \
+		command -v promtool >/dev/null && command -v amtool >/dev/null && command -v chromium >/dev/null || { \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql prometheus prometheus-alertmanager \
-			>/dev/null || { echo "Install a Redis (or Valkey), a PostgreSQL, Prometheus and Alertmanager." >&2; exit 1; }; }
+		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql prometheus prometheus-alertmanager chromium \
+			>/dev/null || { echo "Install a Redis (or Valkey), a PostgreSQL, Prometheus, Alertmanager and Chromium." >&2; exit 1; }; }
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the fast tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_versions.py pythons
@@ -148,9 +148,16 @@ docs: $(VENV)/.development ## Regenerate the generated pages in docs/.
 	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
+	@$(BIN)/python tools/ui_tables.py
 
 picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
 	@$(BIN)/python tools/terminal_picture.py
+
+ui-vendor: $(VENV)/bin/python ## Renew the libraries of the local page in llmops_sdk/ui/static/vendor (needs npm).
+	@$(BIN)/python tools/vendor_ui.py
+
+ui-picture: $(VENV)/.development ## Draw docs/images/ui.png, the picture of the local page, in Chromium.
+	@PYTHONPATH=tests/receivers:tests/integration $(BIN)/python tools/ui_picture.py
 
 # The hashes of the public index and of nothing that this machine's pip may be told of besides.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
@@ -161,10 +168,10 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "the pins are made with Python 3.11")'
 	@[ -x $(VENV)/pip-tools/bin/pip-compile ] || { $(BIN)/python -m venv $(VENV)/pip-tools; \
 		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
-	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --build-deps-for editable --extra ui --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
-	@for name in instrumentors logfire models shared; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
+	@for name in browser instrumentors logfire models shared; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
 		tests/integration/requirements-$$name.in; done
 	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 

@@ -27,6 +27,7 @@ from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
+from llmops_sdk.cli.inspect._ui import ui
 from llmops_sdk.cli.monitoring import _alerts, _export
 from llmops_sdk.cli.monitoring._report import report
 from llmops_sdk.cli.monitoring._watch import watch
@@ -130,7 +131,7 @@ def doctor(
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 _COMMANDS = (
     sql, traces, show, stats, report, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
-    snapshot, trust, watch,
+    snapshot, trust, ui, watch,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
     "guard": ("Try, list and calibrate guards.", (check, list_, calibrate)),

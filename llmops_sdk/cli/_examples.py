@@ -17,7 +17,12 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops traces --score 'helpful<0.5' --limit 0 --format csv",
     ),
     "schema": ("llmops schema", "llmops schema llm_calls"),
-    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json", "llmops show 019ab3 --depth 3"),
+    "show": (
+        "llmops show 019ab3",
+        "llmops show 019ab3 --full --format json",
+        "llmops show 019ab3 --depth 3",
+        "llmops show 019ab3 --html -o trace.html",
+    ),
     "stats": (
         "llmops stats --since 7d --by day",
         "llmops stats --by user --model gpt-4.1-mini --format csv",
@@ -30,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops tail --spans --kind tool --user ada",
         "llmops tail --no-follow -n 50 --since 1h",
     ),
+    "ui": ("llmops ui", "llmops ui --port 7771 --open", "llmops ui --read-only --token-file ~/.config/llmops-token"),
     "report": (
         "llmops report -o report.html",
         "llmops report --since 1d --compare none --format json",

@@ -16,7 +16,10 @@ __all__ = [
     "Form",
     "Kind",
     "Limit",
+    "MinCost",
+    "MinDuration",
     "Model",
+    "Name",
     "Score",
     "Search",
     "Session",
@@ -39,6 +42,13 @@ Since = Annotated[
     typer.Option("--since", metavar="WHEN", help="Started at or after this age (30s, 5m, 2h, 7d) or UTC time."),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Started before this age or UTC time.")]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name of the trace, span or call.")]
+MinCost = Annotated[
+    float | None, typer.Option("--min-cost", metavar="USD", help="Cost at least this much; not those of unknown cost.")
+]
+MinDuration = Annotated[
+    float | None, typer.Option("--min-duration", metavar="SECONDS", help="Took at least this long.")
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="The model asked for or served, or its name in [models]."),

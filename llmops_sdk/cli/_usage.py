@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
+from llmops_sdk._util._usage import UsageError
+
 __all__ = ["UsageError"]
-
-
-class UsageError(ValueError):
-    """The command line is wrong: exit status 2."""

@@ -24,6 +24,7 @@ from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetSettings,
 from llmops_sdk.config.sections.analysis._drift import CanarySettings, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorSettings
 from llmops_sdk.config.sections.analysis._monitoring import AlertSettings, NotifierSettings, SloSettings, WatchSettings
+from llmops_sdk.config.sections.analysis._ui import UiSettings
 
 __all__ = [
     "AlertSettings",
@@ -64,6 +65,7 @@ __all__ = [
     "Timeout",
     "ToolRule",
     "TracingSettings",
+    "UiSettings",
     "WatchSettings",
     "configure",
     "current",

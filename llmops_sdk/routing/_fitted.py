@@ -95,12 +95,10 @@ def fit_all(
     expected = cost_matrix(costs, len(features))
     spent = np.where(np.isnan(table.costs), expected, table.costs)
     points = curve(predicted[usable], estimates[usable], expected[usable], spent[usable], quality.strongest)
-    kind_points, offsets = None, dict[str, "NDArray[np.float64]"]()
-    if table.kinds is not None:
-        kinds = [kind if trusted else "" for kind, trusted in zip(table.kinds, believed.tolist(), strict=True)]
-        residual = estimates - predicted
-        offsets = kind_offsets(kinds, residual, known)
-        refined = predicted + across_folds(kinds, residual, known, fold)
+    kind_points = None
+    kinds = [kind if counts else "" for kind, counts in zip(table.kinds or (), believed.tolist(), strict=False)]
+    if kinds:
+        refined = predicted + across_folds(kinds, estimates - predicted, known, fold)
         kind_points = curve(refined[usable], estimates[usable], expected[usable], spent[usable], quality.strongest)
     left = (estimates - estimates[:, [quality.strongest]]) - (predicted - predicted[:, [quality.strongest]])
     first = quality.neighbours
@@ -112,7 +110,7 @@ def fit_all(
         costs=costs,
         curve=points,
         kind_curve=kind_points,
-        kind_offsets=offsets,
+        kind_offsets=kind_offsets(kinds, estimates - predicted, known) if kinds else {},
         familiar=familiar,
         spread=_spread(left[usable]),
         suspicious=suspicious,

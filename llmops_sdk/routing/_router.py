@@ -156,8 +156,7 @@ class Router:
             score: The name of the scores, which must be from 0 to 1.
             route: The models, the cheapest first, as `[models]` or calls name them.
             since: Only calls that began at this time or later.
-            query: Instead of the stored calls: a SELECT over the views with the columns `prompt`, `model` and `score`,
-                and if known `cost` (USD), `kind` and `propensity`.
+            query: Instead: a SELECT with the columns `prompt`, `model`, `score`; if known, `cost`, `kind`, `propensity`.
             source: Only scores of this source, e.g. "user". Default: the mean over the sources.
             default: The model for prompts of which too little is known. Default: the last one of the route.
             keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.
@@ -173,16 +172,13 @@ class Router:
         Example:
             >>> import llmops_sdk as llmops
             >>> from llmops_sdk.routing import Router
-            >>> echo = {"model": "offline/echo"}
-            >>> settings = llmops.configure(models={"small": echo, "large": echo})
-            >>> for number in range(50):
-            ...     for model in ("small", "large"):
-            ...         answer = llmops.chat(f"What is {number} plus 2?", model=model)
-            ...         llmops.score("helpful", 1, span_id=answer.span_id)
+            >>> for number in range(100):
+            ...     answer = llmops.chat(
+            ...         f"Add {number // 2} and 2.", model=("offline/echo", "offline/script")[number % 2]
+            ...     )
+            ...     llmops.score("helpful", 1, span_id=answer.span_id)
             >>> flushed = llmops.flush()
-            >>> router = Router.from_traces(score="helpful", route=["small", "large"])
-            >>> router.choose("What is 7 plus 2?", quality=0.5).model
-            'small'
+            >>> router = Router.from_traces(score="helpful", route=["offline/echo", "offline/script"])
         """
         from llmops_sdk.routing._stored import scored_prompts
 

@@ -1,4 +1,4 @@
-"""Write rows of experiments, drift and alerts at once and durably, beside the pipeline of spans."""
+"""Write rows of experiments, drift, alerts and scores at once and durably, beside the pipeline of spans."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from llmops_sdk.store.files._filesystems import refuse_network
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._segment import SegmentWriter
 from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.store.schema._scores import SCORES
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 from llmops_sdk.store.schema.evaluation._experiments import (
     EXPERIMENT_STREAMS,
@@ -29,7 +30,7 @@ from llmops_sdk.store.schema.monitoring._drift import DRIFT_STREAMS, CanaryRunRe
 from llmops_sdk.tracing.privacy._hash_key import hash_key
 from llmops_sdk.tracing.privacy._redactors import redaction_label, registered_redactors
 from llmops_sdk.tracing.privacy._text_redactor import CustomRedactor, TextRedactor
-from llmops_sdk.tracing.records._records import LossRecord
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -42,17 +43,25 @@ __all__ = [
     "ExperimentRecord",
     "ExperimentScoreRecord",
     "RecordWriter",
+    "ScoreRecord",
     "open_record_writer",
 ]
 
 _AnyRecord: TypeAlias = (
-    "ExperimentRecord | ExperimentItemRecord | ExperimentScoreRecord | AlertRecord | DriftCheckRecord | CanaryRunRecord"
+    ExperimentRecord
+    | ExperimentItemRecord
+    | ExperimentScoreRecord
+    | AlertRecord
+    | DriftCheckRecord
+    | CanaryRunRecord
+    | ScoreRecord
 )
 
-_NAMES = {stream.record_type: stream.name for stream in (*EXPERIMENT_STREAMS, *DRIFT_STREAMS, ALERTS)}
+_NAMES = {stream.record_type: stream.name for stream in (*EXPERIMENT_STREAMS, *DRIFT_STREAMS, ALERTS, SCORES)}
 _PLAIN = frozenset({
     "experiment_id", "item_digest", "task_key", "scorer_key", "output_digest", "status", "trace_id", "source_trace_id",
     "scorer_trace_id", "alert_id", "check_id", "run_id", "kind", "state", "previous", "severity", "example_trace_ids",
+    "span_id", "session_id", "document_id",
 })  # fmt: skip
 """Columns that the SDK makes."""
 _CONTENT: Mapping[type, frozenset[str]] = {
@@ -62,12 +71,15 @@ _CONTENT: Mapping[type, frozenset[str]] = {
     AlertRecord: frozenset(),
     DriftCheckRecord: frozenset(),
     CanaryRunRecord: frozenset({"answer"}),
+    ScoreRecord: frozenset({"comment"}),
 }
 """Columns that `[capture] content = false` leaves out."""
 
 
 class RecordWriter:
-    """Writes rows of experiments, drift and alerts. A row survives kill -9 once `write` returns. Threads may share it.
+    """Writes rows of experiments, drift, alerts and scores.
+
+    A row survives kill -9 once `write` returns. Threads may share it.
 
     Args:
         settings: The store's folder and bounds, `[redaction]`, and `[capture] content`.
@@ -188,7 +200,7 @@ class RecordWriter:
 
 
 def open_record_writer(settings: Settings) -> RecordWriter | None:
-    """Return a writer of rows of experiments, drift and alerts, or None if the store is off.
+    """Return a writer of rows of experiments, drift, alerts and scores, or None if the store is off.
 
     Args:
         settings: The settings in force.

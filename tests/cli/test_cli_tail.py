@@ -19,10 +19,10 @@ import llmops_sdk as llmops
 from llmops_sdk.cli._examples import COMMANDS
 from llmops_sdk.cli._filters import parse_filter
 from llmops_sdk.cli.inspect._tail import Tail
-from llmops_sdk.cli.inspect._window import Window
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.store import query as store_query
 from llmops_sdk.store.reading._follow import Follower, Lines
+from llmops_sdk.store.reading._window import Window
 
 
 class Watch:
@@ -412,7 +412,7 @@ def test_ctrl_c_is_the_way_to_end_it(llmops_process, store):
 INTERRUPTED = """
 import os, signal, threading
 from llmops_sdk.cli._filters import parse_filter
-from llmops_sdk.cli.inspect._window import Window
+from llmops_sdk.store.reading._window import Window
 window = Window(0, content=False)
 endless = (
     "SELECT 'a' AS trace_id, now()::TIMESTAMP AS start_time, 0.0 AS duration_ms, count(*) AS n "

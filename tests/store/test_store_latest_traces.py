@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from span_writer import START_NS, PlainSpan
 
-from llmops_sdk.cli._filters import Filter, ScoreTest
-from llmops_sdk.cli.inspect import _traces
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.reading import _latest
+from llmops_sdk.store.reading._filters import Filter, ScoreTest, trace_filter
 from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
 from llmops_sdk.tracing.records._records import ScoreRecord
 
@@ -103,7 +102,7 @@ def test_pages_have_the_rows_of_the_view(spans, wanted, limit, scored):
         sink.write([*spans, *([score] if scored else [])])
         sink.close(1.0)
         for one in (Filter(), wanted):
-            assert by_pages(folder, _traces._trace_filter(one), limit) == in_view(folder, one)
+            assert by_pages(folder, trace_filter(one), limit) == in_view(folder, one)
 
 
 def test_pages_of_sampled_parquet_files_and_live_lines_have_the_rows_of_the_view(store):

@@ -15,7 +15,7 @@ import typer
 from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
-from llmops_sdk.cli.output._reading import query
+from llmops_sdk.cli.output._reading import existing_store, query
 from llmops_sdk.cli.output._text import cell, cut, defuse, json_text
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.tracing.records._semconv import METADATA_PREFIX
@@ -59,11 +59,20 @@ def show(
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, help="Draw at most this many spans; 0 draws all.")
     ] = 500,
+    html: Annotated[bool, typer.Option("--html", help="Write one self-contained page without scripts.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="With --html: the file. Default: stdout.")
+    ] = None,
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
     """Show one trace as a tree of spans with their content."""
+    if output is not None and not html:
+        raise UsageError("--output goes with --html")
     whole = _complete_id(trace_id, store)
+    if html:
+        _write_page(output, whole, store)
+        return
     result = query(_SPANS, {"trace": whole}, store=store)
     spans: list[Row] = [dict(zip(result.columns, row, strict=True)) for row in result.rows()]
     events: dict[str, list[Row]] = defaultdict(list)
@@ -85,6 +94,17 @@ def show(
         sys.stdout.write(json_text({"trace_id": whole, "scores": scores[None], "spans": parsed}, indent=2) + "\n")
     else:
         write_rows(form, result.columns, [list(span.values()) for span in spans], sys.stdout)
+
+
+def _write_page(file: Path | None, trace_id: str, store: Path | None) -> None:
+    from llmops_sdk.evals._experiment_files import write_text
+    from llmops_sdk.ui._trace_document import trace_document
+
+    document = trace_document(existing_store(store), trace_id)
+    if file is None:
+        sys.stdout.write(document)
+    else:
+        write_text(file, document)
 
 
 def _complete_id(text: str, store: Path | None) -> str:

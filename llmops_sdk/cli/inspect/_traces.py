@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._unknown import tell_unknown_names
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import existing_store, query
-from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
+from llmops_sdk.store.reading._filters import trace_filter
+from llmops_sdk.store.reading._latest import latest_traces
 
 __all__ = ["TRACE_COLUMNS", "list_traces"]
 
@@ -35,7 +35,7 @@ def list_traces(wanted: Filter, *, limit: int, form: Format, store: Path | None)
     """
     is_cut = False
     if limit:
-        rows, following = latest_traces(existing_store(store), TRACE_COLUMNS, limit=limit, chosen=_trace_filter(wanted))
+        rows, following = latest_traces(existing_store(store), TRACE_COLUMNS, limit=limit, chosen=trace_filter(wanted))
         is_cut = following is not None
     else:
         where = wanted.where("traces")
@@ -47,15 +47,3 @@ def list_traces(wanted: Filter, *, limit: int, form: Format, store: Path | None)
         tell_unknown_names(wanted, store)
     if is_cut:
         print("there are older ones; --limit 0 shows all", file=sys.stderr)
-
-
-def _trace_filter(wanted: Filter) -> TraceFilter:
-    of_row = Filter(since=wanted.since, until=wanted.until, status=wanted.status).where("traces")
-    of_id = replace(wanted, since=None, until=None, status=None).where("traces")
-    return TraceFilter(
-        where=of_row.sql,
-        ids=of_id.sql,
-        params={**of_row.params, **of_id.params},
-        since=wanted.since,
-        until=wanted.until,
-    )

@@ -17,6 +17,7 @@ from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetTables, H
 from llmops_sdk.config.sections.analysis._drift import CanaryTables, DriftSettings
 from llmops_sdk.config.sections.analysis._evaluation import EvaluatorTables
 from llmops_sdk.config.sections.analysis._monitoring import AlertTables, NotifierSettings, SloSettings, WatchSettings
+from llmops_sdk.config.sections.analysis._ui import UiSettings
 
 __all__ = ["SettingsFields"]
 
@@ -58,6 +59,7 @@ class SettingsFields(SettingsSection):
     notify: dict[str, NotifierSettings] = {}
     """Where alerts go, by name."""
     watch: WatchSettings = WatchSettings()
+    ui: UiSettings = UiSettings()
     cache: CacheSettings = CacheSettings()
     shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

@@ -1,4 +1,1 @@
-"""Learn from each score as it comes: models compared by means that forget, and that start anew where scores change.
-
-Doors for other packages: `_online_router`.
-"""
+"""Learn from each score as it comes: models compared by means that forget, and that start anew where scores change."""

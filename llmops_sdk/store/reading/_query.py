@@ -15,6 +15,7 @@ from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store.duck._sources import is_store, read_sources
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.reading._result import TABLE, Result
+from llmops_sdk.store.reading._scope import current_scope
 from llmops_sdk.store.reading._stopped import add_stopped, refuse_if_too_many
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def run_query(
         timeout: Seconds, or None.
         views: The views that the SDK's own SQL needs beside `store.spans`; None for a statement of the user.
     """
+    scope = current_scope()
     job = _QueryJob(sql, params, folder, timeout, views)
+    if scope is not None:
+        job.timeout = timeout = scope.begin(sql, timeout, job.cancel_soon)
     try:
         # Inside the `try`: Ctrl-C may come while the thread starts.
         future = job.start()
@@ -112,6 +116,8 @@ def run_query(
             raise job.timeout_error() from None
     finally:
         job.cancel_soon()
+        if scope is not None:
+            scope.end()
 
 
 async def aquery(
@@ -283,7 +289,7 @@ class _QueryJob:
         self._sql = sql
         self._params = params
         self._folder = folder
-        self._timeout = timeout
+        self.timeout = timeout
         self._views = views
         self._cancelled = False
         self._started = False
@@ -345,7 +351,7 @@ class _QueryJob:
 
     def timeout_error(self) -> QueryError:
         return QueryError(
-            f"the query took longer than {self._timeout:g} s and was stopped; read less (a WHERE on start_time, fewer "
+            f"the query took longer than {self.timeout:g} s and was stopped; read less (a WHERE on start_time, fewer "
             f"columns) or raise the timeout:\n\n{self._sql}",
             sql=self._sql,
         )

@@ -21,7 +21,10 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 _ALLOWED = "SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *\^+)\s*$", re.DOTALL)
-_CATALOG = re.compile(r"\b(show|describe|desc|summarize|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.IGNORECASE)
+# DESC stands for DESCRIBE only where a statement begins; elsewhere it is an order, which needs no catalog.
+_CATALOG = re.compile(
+    r"\b(show|describe|summarize|information_schema|(duckdb|pg|sqlite)_\w+)\b|(^|\()\s*desc\b", re.IGNORECASE
+)
 _COLUMN = re.compile(
     r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"|Column "([^"]+)" does not exist on'
 )

@@ -1,4 +1,4 @@
 """The columns and views: the one place that lines, Parquet, SQL and docs/schema.md come from.
 
-Doors for other packages: `_clickhouse`, `_user_columns`, `_views`.
+Doors for other packages: `_clickhouse`, `_user_columns`.
 """

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llmops_sdk.cli._filters import Where
 from llmops_sdk.store.duck._sql import duckdb, open_database
+from llmops_sdk.store.reading._filters import Where
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
 
 __all__ = ["Window"]

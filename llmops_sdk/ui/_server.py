@@ -1,0 +1,106 @@
+"""Serve the page on this machine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from llmops_sdk.collect._access import is_loopback
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.ui._app import application
+from llmops_sdk.ui._security import AccessRules
+
+__all__ = ["PageServer"]
+
+_CONNECTIONS = 256
+
+
+class PageServer:
+    """A server of the page, which runs until it is told to stop or gets SIGINT or SIGTERM.
+
+    Args:
+        folder: The store's folder.
+        host: The address to listen on.
+        port: The port; 0 picks a free one.
+        token: The user's own token, or None for one that opens one browser.
+        allow_hosts: Names that a request's `Host` may have beside localhost.
+        allow_remote: Whether the address may be one that other machines reach.
+        read_only: Whether to refuse every change.
+        announce: Called with each address that opens the page: at the start, and when a browser has used one.
+
+    Raises:
+        ConfigError: Other machines reach the address, and it is not allowed or has no token; or the port is taken.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str,
+        port: int,
+        token: str | None,
+        allow_hosts: Sequence[str],
+        allow_remote: bool,
+        read_only: bool,
+        announce: Callable[[str], None],
+    ) -> None:
+        if not is_loopback(host):
+            if not allow_remote:
+                raise ConfigError(f"other machines can reach {host}: add --allow-remote and --token-file to allow that")
+            if token is None:
+                raise ConfigError("an address that other machines reach needs a token of yours: give --token-file")
+            allow_hosts = [*allow_hosts, host]
+        self._socket = _listening(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        self._host = f"[{host}]" if ":" in host else host
+        self._announce = announce
+        self._shows_token = token is None
+        self._rules = AccessRules(
+            token=token, hosts=allow_hosts, announce=lambda fresh: announce(self._address_with(fresh))
+        )
+        config = uvicorn.Config(
+            application(folder, self._rules, read_only=read_only, isolated=allow_remote),
+            log_level="warning",
+            access_log=False,  # addresses hold tokens and filters
+            ws="none",
+            proxy_headers=False,
+            lifespan="off",
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
+
+    def _address_with(self, token: str) -> str:
+        return f"http://{self._host}:{self.port}/?token={token}"
+
+    def run(self) -> None:
+        """Announce the address, and serve until a signal or `stop`."""
+        own = f"http://{self._host}:{self.port}/"
+        self._announce(self._address_with(self._rules.token) if self._shows_token else own)
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Stop soon, from another thread."""
+        self._server.should_exit = True
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}. Another llmops ui may run there; use --port 0"
+        ) from error
+    return listening

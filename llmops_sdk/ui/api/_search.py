@@ -1,0 +1,124 @@
+"""Search the texts of all spans, the newest first, in slices of time that double."""
+# ruff: noqa: S608 - conditions have parameters; ids are quoted
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from llmops_sdk._util._usage import UsageError
+from llmops_sdk.store.reading._filters import Filter
+from llmops_sdk.ui._asked import Asked, literal
+from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows
+
+__all__ = ["Search"]
+
+_FIRST_SLICE = 6 * 3_600 * 10**9
+_MAX_ROWS = 500
+_MAX_PER_STEP = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+class Search:
+    """A search that goes back in time, a step a slice.
+
+    Args:
+        asked: The request: its filters, `limit`, and `cursor` to go on.
+
+    Raises:
+        UsageError: A parameter is not valid.
+
+    Attributes:
+        found: How many traces were found.
+        is_done: Whether to stop.
+        is_complete: Whether nothing is left to search.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._wanted = asked.filter
+        if self._wanted.search is None:
+            raise UsageError("give search, the text to search for")
+        self._limit = asked.whole("limit", 100, _MAX_ROWS)
+        cursor = asked.text("cursor")
+        if cursor is not None and not re.fullmatch(r"-?[0-9]{1,19}", cursor):
+            raise UsageError("this cursor is not one that a search gave")
+        self._end: int | None = None if cursor is None else int(cursor)
+        self._width = _FIRST_SLICE
+        self._least: int | None = None
+        self._seen: set[str] = set()
+        self.found = 0
+        self.is_done = False
+        self.is_complete = False
+
+    @property
+    def back_to(self) -> datetime | None:
+        """Return the time back to which all is searched."""
+        return None if self._end is None else _EPOCH + timedelta(microseconds=self._end // 1_000)
+
+    @property
+    def cursor(self) -> str | None:
+        """Return where a further search goes on, or None if nothing is left."""
+        return None if self.is_complete or self._end is None else str(self._end)
+
+    def step(self) -> list[dict[str, Any]]:
+        """Search the next slice, and return lines of the list of traces that were not found before."""
+        if self._least is None and not self._find_bounds():
+            return []
+        assert self._least is not None
+        assert self._end is not None
+        begin = max(self._end - self._width, self._least)
+        wanted = min(self._limit - self.found, _MAX_PER_STEP)
+        hits = self._hits(begin, self._end, wanted + 1)
+        fresh = [trace_id for trace_id, _ in hits[:wanted] if trace_id not in self._seen]
+        self._seen.update(fresh)
+        rows = self._rows(fresh)
+        self.found += len(rows)
+        if len(hits) > wanted:
+            # Again from the last one on, as spans of others may have begun in the same nanosecond.
+            self._end = max(min(hits[wanted - 1][1] + 1, self._end - 1), begin)
+        else:
+            self._end = begin
+            self._width *= 2
+        self.is_complete = self._end <= self._least and len(hits) <= wanted
+        self.is_done = self.is_complete or self.found >= self._limit
+        return rows
+
+    def _find_bounds(self) -> bool:
+        [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows()
+        if oldest is None:
+            self.is_done = self.is_complete = True
+            return False
+        since = self._wanted.since
+        self._least = int(oldest) if since is None else max(int(oldest), _nanoseconds(since))
+        end = int(newest) + 1 if self._end is None else min(self._end, int(newest) + 1)
+        self._end, self.is_complete = end, end <= self._least
+        self.is_done = self.is_complete
+        return not self.is_done
+
+    def _hits(self, begin: int, end: int, most: int) -> list[tuple[str, int]]:
+        where = Filter(search=self._wanted.search).where("spans")
+        sql = (
+            f"SELECT trace_id, max(start_ns) AS newest FROM spans WHERE start_ns >= $begin AND start_ns < $end AND "
+            f"{where.sql} GROUP BY trace_id ORDER BY newest DESC, trace_id LIMIT {most}"
+        )
+        return self._asked.result(sql, {**where.params, "begin": begin, "end": end}).rows()
+
+    def _rows(self, ids: list[str]) -> list[dict[str, Any]]:
+        """Return the lines of those traces that match the other filters too."""
+        if not ids:
+            return []
+        where = replace(self._wanted, search=None).where("traces")
+        # Constants, not a subquery: DuckDB pushes them below the aggregation of the view.
+        listed = ", ".join(map(literal, ids))
+        sql = (
+            f"SELECT {LIST_COLUMNS} FROM traces WHERE trace_id IN ({listed}) AND {where.sql} "
+            "ORDER BY start_time DESC, trace_id"
+        )
+        return trace_rows(self._asked.rows(sql, where.params))
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000

@@ -1,0 +1,44 @@
+"""Run a person's SQL: confined as `llmops.query`, one at a time, within a deadline and a number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmops_sdk._util._usage import UsageError
+from llmops_sdk.store.reading._query import query
+from llmops_sdk.ui._answers import Answer, cut
+from llmops_sdk.ui._asked import sql_command
+
+__all__ = ["SQL_SECONDS", "run_sql"]
+
+SQL_SECONDS = 10.0
+_MAX_ROWS = 1_000
+_MAX_SQL = 50_000
+
+
+def run_sql(folder: Path, body: Mapping[str, Any], *, isolated: bool) -> Answer:
+    """Return the first rows of a query.
+
+    Args:
+        folder: The store's folder.
+        body: `sql`.
+        isolated: Whether to run it in a process of its own, with a limit of memory.
+
+    Raises:
+        QueryError: The SQL is not valid, not allowed, or took too long.
+        UsageError: There is no SQL, or it is too long.
+    """
+    sql = body.get("sql")
+    if not isinstance(sql, str) or not sql.strip() or len(sql) > _MAX_SQL:
+        raise UsageError(f"sql must be a query of at most {_MAX_SQL:,} characters")
+    result = query(sql, path=folder, timeout=SQL_SECONDS, isolated=isolated)
+    rows = [[cut(cell) if isinstance(cell, str) else cell for cell in row] for row in result.head(_MAX_ROWS)]
+    data = {
+        "columns": [{"name": name, "type": kind} for name, kind in zip(result.columns, result.types, strict=True)],
+        "rows": rows,
+        "total": len(result),
+    }
+    notes = [f"the first {_MAX_ROWS:,} of {len(result):,} rows"] if len(result) > _MAX_ROWS else []
+    return Answer(data, sql, sql_command(sql), notes=notes)

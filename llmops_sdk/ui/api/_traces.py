@@ -1,0 +1,124 @@
+"""The list of traces, newest first, in two steps: the newest ids, then only their spans."""
+# ruff: noqa: S608 - conditions have parameters
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from llmops_sdk._util._usage import UsageError
+from llmops_sdk.store.reading._filters import Filter, trace_filter
+from llmops_sdk.store.reading._latest import TraceKey, latest_traces
+from llmops_sdk.ui._answers import Answer, seconds, text_preview
+from llmops_sdk.ui._asked import Asked, with_values
+
+__all__ = ["LIST_COLUMNS", "LIST_NAMES", "list_traces", "newest", "trace_rows", "traces_sql"]
+
+_MAX_ROWS = 500
+_PREVIEW = 4_000  # characters that are parsed for the beginning of a text
+LIST_COLUMNS = (
+    "trace_id, start_time, duration_ms, name, status, errors, spans, cost, input_tokens, output_tokens, simulated, "
+    f"session_id, user_id, models, scores, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
+)
+"""Columns of the view `traces` that a line of the list needs."""
+LIST_NAMES: tuple[str, ...] = (
+    "trace_id", "start_time", "duration_ms", "name", "status", "errors", "spans", "cost", "input_tokens",
+    "output_tokens", "simulated", "session_id", "user_id", "models", "scores", "input", "output",
+)  # fmt: skip
+
+
+def list_traces(asked: Asked) -> Answer:
+    """Return the newest traces that match the filters."""
+    limit = asked.whole("limit", 50, _MAX_ROWS)
+    rows, following = newest(asked, asked.filter, limit, _key(asked.text("cursor")))
+    return Answer(
+        {"rows": rows, "searched_back_to": None},
+        traces_sql(asked.filter, limit),
+        asked.command("traces", f"--limit={limit}"),
+        None if following is None else f"{following.start_ns}-{following.trace_id}",
+    )
+
+
+def newest(
+    asked: Asked, wanted: Filter, limit: int, after: TraceKey | None = None
+) -> tuple[list[dict[str, Any]], TraceKey | None]:
+    """Return lines of the list, and the key after which the next page begins.
+
+    Args:
+        asked: The request.
+        wanted: The filter.
+        limit: The most lines.
+        after: The key of the last line of the page before.
+    """
+    page = latest_traces(asked.folder, LIST_COLUMNS, limit=limit, chosen=trace_filter(wanted), after=after)
+    found = trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in page.rows)
+    _add_errors(asked, found)
+    return found, page.next
+
+
+def traces_sql(wanted: Filter, limit: int) -> str:
+    """Return SQL that gives the same traces."""
+    where = wanted.where("traces")
+    return with_values(
+        f"SELECT * FROM traces WHERE {where.sql} ORDER BY start_time DESC, trace_id LIMIT {limit}", where.params
+    )
+
+
+def trace_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return lines of the list, from rows of the view `traces`."""
+    return [
+        {
+            "trace_id": row["trace_id"],
+            "name": row["name"],
+            "start_time": row["start_time"],
+            "duration_s": seconds(row["duration_ms"]),
+            "status": row["status"],
+            "errors": row["errors"],
+            "error_type": None,
+            "user_id": row["user_id"],
+            "session_id": row["session_id"],
+            "models": row["models"],
+            "spans": row["spans"],
+            "cost_usd": row["cost"],
+            "tokens": (row["input_tokens"] or 0) + (row["output_tokens"] or 0),
+            "input": text_preview(row["input"]),
+            "output": text_preview(row["output"]),
+            "scores": _parsed(row["scores"]),
+            "simulated": row["simulated"],
+        }
+        for row in rows
+    ]
+
+
+def _add_errors(asked: Asked, rows: Sequence[dict[str, Any]]) -> None:
+    """Add the error of each trace that has one."""
+    failed = [row for row in rows if row["errors"]]
+    if failed:
+        oldest = min(row["start_time"] for row in failed if row["start_time"] is not None)
+        found = asked.rows(
+            "SELECT trace_id, arg_min(error_type, start_ns) AS error_type FROM spans WHERE trace_id IN (SELECT "
+            "unnest($ids::VARCHAR[])) AND start_time >= $oldest AND status = 'error' GROUP BY trace_id",
+            {"ids": [row["trace_id"] for row in failed], "oldest": oldest},
+        )
+        types = {row["trace_id"]: row["error_type"] for row in found}
+        for row in failed:
+            row["error_type"] = types.get(row["trace_id"])
+
+
+def _key(cursor: str | None) -> TraceKey | None:
+    if cursor is None:
+        return None
+    found = re.fullmatch(r"(-?[0-9]{1,19})-([0-9A-Za-z_.-]{1,200})", cursor)
+    if found is None:
+        raise UsageError("this cursor is not one that the list gave")
+    return TraceKey(int(found[1]), found[2])
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return None if text is None else orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

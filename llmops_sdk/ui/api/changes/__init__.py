@@ -1,0 +1,1 @@
+"""What the page changes: scores, data sets and replays."""

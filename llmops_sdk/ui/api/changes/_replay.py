@@ -1,0 +1,222 @@
+"""Send a stored call again, with another model or prompt: estimated first, bounded in cost, linked to the original."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from llmops_sdk._util._usage import UsageError
+from llmops_sdk.client import chat
+from llmops_sdk.config import Settings, current, resolve_model
+from llmops_sdk.errors import ProviderError
+from llmops_sdk.providers import Request
+from llmops_sdk.resilience.budgets._estimate import Estimator
+from llmops_sdk.tracing import context, flush, span
+from llmops_sdk.ui._answers import Answer, cut
+from llmops_sdk.ui._asked import Asked, NotFoundError
+
+__all__ = ["RefusedError", "replay"]
+
+_CALL = """SELECT input_messages, output_messages, provider, request_model, attributes FROM llm_calls
+WHERE trace_id = $trace AND span_id = $span AND kind = 'llm' ORDER BY start_ns LIMIT 1"""
+_MAX_VARIANTS = 5
+_MAX_MESSAGES = 1_000
+_FREE = frozenset({"offline", "cassette"})
+_TOOLS = "gen_ai.tool.definitions"
+
+
+class RefusedError(Exception):
+    """The settings do not allow this."""
+
+
+def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
+    """Estimate a replay, or make it where `max_cost` allows its cost.
+
+    Args:
+        folder: The store's folder, which must be the configured one: the new trace goes there.
+        body: `trace_id` and `span_id` of the call; `model`, `messages`, `temperature`, `max_tokens` to change;
+            `variants`; and `max_cost` in USD, without which nothing is sent.
+
+    Raises:
+        NotFoundError: There is no such call.
+        RefusedError: Replays are off, the store is another one, or the cost is unknown or too high.
+        UsageError: Something in the body is not valid.
+    """
+    settings = current()
+    if not settings.ui.replay:
+        raise RefusedError("replays are off: turn them on with [ui] replay = true")
+    if settings.store.path.absolute() != folder.absolute():
+        raise RefusedError("a replay is stored in the configured store: start llmops ui without --store")
+    call = _stored_call(folder, body)
+    messages = _messages(body.get("messages"), call["input_messages"])
+    model = body.get("model") or _model_of(call, settings)
+    if not isinstance(model, str) or len(model) > 300:
+        raise UsageError("model must be the name of a model")
+    options = {key: _number(body, key) for key in ("temperature", "max_tokens") if body.get(key) is not None}
+    variants = body.get("variants", 1)
+    if type(variants) is not int or not 1 <= variants <= _MAX_VARIANTS:
+        raise UsageError(f"variants must be a whole number from 1 to {_MAX_VARIANTS}")
+    tools = _tools(call["attributes"])
+    resolved = resolve_model(settings, model)
+    request = Request(model=resolved.model, messages=messages, tools=tools, params=options)
+    estimate = Estimator(resolved).estimate(request)
+    each = 0.0 if resolved.provider in _FREE else estimate.usd
+    estimated = None if each is None else each * variants
+    shown: dict[str, Any] = {
+        "model": model,
+        "messages": len(messages),
+        "tools": len(tools),
+        "variants": variants,
+        "input_tokens": estimate.input_tokens * variants,
+        "output_tokens": estimate.output_tokens * variants,
+        "estimated_usd": estimated,
+        "max_cost": settings.ui.max_cost,
+    }
+    if body.get("max_cost") is None:
+        return Answer({"estimate": shown, "results": None})
+    _check_cost(estimated, _number(body, "max_cost"), settings.ui.max_cost)
+    original = {"trace_id": str(body["trace_id"]), "span_id": str(body["span_id"])}
+    more = {**options, **({"tools": tools} if tools else {})}
+    results = [_send(messages, model, more, original, number) for number in range(variants)]
+    flush(5.0)
+    before = _content(call["output_messages"])
+    return Answer({"estimate": shown, "results": results, "original": {**original, "output": before}})
+
+
+def _model_of(call: Mapping[str, Any], settings: Settings) -> str:
+    """Return the name of the model that a call asked for: that in `[models]`, if it is there still."""
+    try:
+        attributes = cast("dict[str, Any]", orjson.loads(call["attributes"] or "{}"))
+    except orjson.JSONDecodeError:
+        attributes = {}
+    name, target = attributes.get("llmops.model.name"), attributes.get("llmops.model.target")
+    return str(name) if name in settings.models else str(target or f"{call['provider']}/{call['request_model']}")
+
+
+def _stored_call(folder: Path, body: Mapping[str, Any]) -> dict[str, Any]:
+    ids = {"trace": body.get("trace_id"), "span": body.get("span_id")}
+    if not all(isinstance(one, str) for one in ids.values()):
+        raise UsageError("give trace_id and span_id of the call")
+    found = Asked(folder).rows(_CALL, ids)
+    if not found:
+        raise NotFoundError("the store has no such call to a model")
+    return found[0]
+
+
+def _check_cost(estimated: float | None, allowed: float, most: float) -> None:
+    if estimated is None:
+        raise RefusedError("the price of this model is unknown: give it in [prices], then its cost can be bounded")
+    if estimated > min(allowed, most):
+        raise RefusedError(
+            f"the replay may cost ${estimated:.4f}, more than ${min(allowed, most):.4f}; the largest bound is "
+            f"[ui] max_cost = {most:g}"
+        )
+
+
+def _send(
+    messages: Sequence[Mapping[str, Any]],
+    model: str,
+    options: Mapping[str, Any],
+    original: Mapping[str, str],
+    number: int,
+) -> dict[str, Any]:
+    about = {"llmops.replay.trace_id": original["trace_id"], "llmops.replay.span_id": original["span_id"]}
+    with context(tags=("replay",)), span("replay", attributes={**about, "llmops.replay.variant": number}) as made:
+        made.add_link(_context_of(original), {"llmops.link": "replay_of"})
+        result: dict[str, Any] = {"trace_id": made.trace_id, "text": None, "tool_calls": [], "error": None}
+        try:
+            # The stored answer must not come back from the cache.
+            response = chat([dict(one) for one in messages], model=model, cache=False, **cast("Any", dict(options)))
+        except ProviderError as error:
+            result["error"] = f"{type(error).__name__}: {error}"
+            made.record_exception(error)
+        else:
+            calls = [{"name": call.name, "arguments": call.arguments} for call in response.tool_calls]
+            result |= {
+                "text": cut(response.text),
+                "tool_calls": calls,
+                "cost_usd": response.cost,
+                "model": response.model,
+                "finish_reason": response.finish_reason,
+            }
+            made.output = {"text": response.text, "tool_calls": calls}
+    return result
+
+
+def _context_of(original: Mapping[str, str]) -> SpanContext:
+    return SpanContext(int(original["trace_id"], 16), int(original["span_id"], 16), True, TraceFlags(1))
+
+
+def _number(body: Mapping[str, Any], key: str) -> float | int:
+    value = body.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise UsageError(f"{key} must be a number of at least 0")
+    return int(value) if key == "max_tokens" else value
+
+
+def _content(stored: str | None) -> Any:
+    try:
+        return cut(stored) if stored is None or len(stored) > 100_000 else orjson.loads(stored)
+    except orjson.JSONDecodeError:
+        return cut(stored)
+
+
+def _tools(attributes: str | None) -> list[dict[str, Any]]:
+    """Return the tools of a stored call in the shape of OpenAI."""
+    try:
+        found: Any = orjson.loads(attributes or "{}").get(_TOOLS)
+        listed: Any = orjson.loads(found) if isinstance(found, str) else found
+    except (orjson.JSONDecodeError, AttributeError):
+        return []
+    tools: list[dict[str, Any]] = []
+    for tool in cast("list[Any]", listed) if isinstance(listed, list) else []:
+        if isinstance(tool, dict):
+            fields = cast("dict[str, Any]", tool)
+            kept = {name: fields[name] for name in ("name", "description", "parameters") if name in fields}
+            tools.append({"type": "function", "function": kept})
+    return tools
+
+
+def _messages(given: object, stored: str | None) -> list[dict[str, Any]]:
+    """Return the messages to send: those of the body, else the stored ones, in the shape of OpenAI."""
+    if given is not None:
+        listed = cast("list[Any]", given) if isinstance(given, list) else []
+        if not 1 <= len(listed) <= _MAX_MESSAGES or not all(isinstance(one, dict) for one in listed):
+            raise UsageError("messages must be a list of messages")
+        return [dict(cast("dict[str, Any]", one)) for one in listed]
+    try:
+        found: Any = orjson.loads(stored or "null")
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, list) or not found:
+        raise UsageError("the messages of this call are not stored: give messages")
+    return [_message(cast("dict[str, Any]", one)) for one in cast("list[Any]", found)]
+
+
+def _message(stored: dict[str, Any]) -> dict[str, Any]:
+    role = str(stored.get("role", "user"))
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for part in cast("list[dict[str, Any]]", stored.get("parts") or []):
+        kind = part.get("type")
+        if kind == "text":
+            texts.append(str(part.get("content", "")))
+        elif kind == "tool_call":
+            arguments = part.get("arguments")
+            text = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode()
+            calls.append(
+                {"id": part.get("id"), "type": "function", "function": {"name": part.get("name"), "arguments": text}}
+            )
+        elif kind == "tool_call_response":
+            response = part.get("response")
+            text = response if isinstance(response, str) else orjson.dumps(response).decode()
+            return {"role": "tool", "tool_call_id": part.get("id"), "content": text}
+        elif kind != "reasoning":
+            raise UsageError(f"a part of the kind {kind!r} cannot be sent again: give messages")
+    message: dict[str, Any] = {"role": role, "content": "\n".join(texts) if texts or not calls else None}
+    return {**message, "tool_calls": calls} if calls else message

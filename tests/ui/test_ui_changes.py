@@ -1,0 +1,101 @@
+"""What the page changes, and what it shows of changes by others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+from ui_page import PlainSpan, events, put_traces
+
+from llmops_sdk.store import StoreSink, query
+
+
+@pytest.fixture
+def traces(folder) -> list[str]:
+    return put_traces(folder)
+
+
+@pytest.fixture
+def page(folder, traces, open_page):
+    return open_page(folder)
+
+
+def test_live_shows_what_ends_and_resumes(page, folder):
+    sink = StoreSink(folder)
+    with page.client.stream("GET", "/api/v1/live") as answer:
+        stream = events(answer)
+        assert next(stream)[0] == "ready"
+        sink.write([PlainSpan(name="first", trace_id=77, span_id=1)])
+        assert [row["name"] for row in next(one for one in stream if one[0] == "traces")[1]["rows"]] == ["first"]
+        position = next(one for one in stream if one[0] == "position")[2]
+    sink.write([PlainSpan(name="between", trace_id=78, span_id=1)])
+    with page.client.stream("GET", "/api/v1/live", headers={"Last-Event-ID": position}) as answer:
+        _name, data, _ = next(one for one in events(answer) if one[0] == "traces")
+        assert [row["name"] for row in data["rows"]] == ["between"]
+    with page.client.stream("GET", "/api/v1/live", params={"position": "wrong"}) as answer:
+        assert next(events(answer))[0] == "error"
+    sink.close(5.0)
+
+
+def test_annotations_of_one_person_replace_and_undo_each_other(page, traces, folder):
+    for value in (0.25, True):
+        body = {"name": "helpful", "value": value, "trace_id": traces[0], "by": "ada", "comment": "why"}
+        assert page.post("scores", body).status_code == 200
+    page.post("scores", {"name": "helpful", "value": 0, "trace_id": traces[0], "by": "bob"})
+    page.post("scores", {"name": "tone", "label": "kind", "session_id": "talk", "by": "ada"})
+    page.post("scores", {"name": "right", "value": 1, "trace_id": traces[0], "span_id": f"{2:016x}", "by": "ada"})
+    mine = "SELECT name, value, source, target FROM scores WHERE source LIKE 'ui:%' ORDER BY ALL"
+    assert query(mine, path=folder).rows() == [
+        ("helpful", 0.0, "ui:bob", "trace"), ("helpful", 1.0, "ui:ada", "trace"), ("right", 1.0, "ui:ada", "span"),
+        ("tone", None, "ui:ada", "session"),
+    ]  # fmt: skip
+    assert traces[0] not in [row["trace_id"] for row in page.get("queue", judge="helpful", by="ada")["data"]["rows"]]
+
+    page.post("scores", {"name": "helpful", "trace_id": traces[0], "by": "bob", "undo": True})
+
+    assert [row[2] for row in query(mine, path=folder) if row[0] == "helpful"] == ["ui:ada"]
+    assert page.get("traces", limit=1)["data"]["rows"][0]["scores"] == {"helpful": 1.0, "right": 1.0}
+    assert query("SELECT count(*) FROM store.scores WHERE source = 'ui:bob'", path=folder).scalar() == 2
+
+
+def test_a_selection_becomes_a_data_set_with_its_lineage(page, traces, folder):
+    made = page.post("datasets", {"name": "picked", "trace_ids": traces[:2]}).json()
+    assert made["data"]["items"] == 2
+    more = page.post("datasets", {"name": "picked", "trace_ids": traces[1:4], "add": True}).json()
+    assert more["data"]["items"] == 4
+    tuned = page.post("datasets", {"name": "tuned", "trace_ids": traces, "form": "sft"}).json()
+    assert tuned["data"]["items"] == 8  # the calls that did not fail
+    rows = query("SELECT DISTINCT source_trace_id FROM dataset_items WHERE dataset = 'picked' AND latest", path=folder)
+    assert {row[0] for row in rows} == set(traces[:4])
+    for body in ({"name": "x"}, {"name": "x", "trace_ids": ["'"]}, {"name": "../x", "trace_ids": traces[:1]}):
+        assert page.post("datasets", body).status_code == 400
+
+
+def test_a_read_only_page_refuses_every_change_but_answers_sql(folder, traces, open_page):
+    page = open_page(folder, read_only=True)
+
+    for path in ("scores", "datasets", "replay"):
+        assert page.post(path, {}).status_code == 403
+    assert page.post("sql", {"sql": "SELECT 1"}).status_code == 200
+
+
+def test_two_pages_show_one_store_and_kill_9_leaves_it_whole(folder, traces, page, tmp_path):
+    command = [sys.executable, "-m", "llmops_sdk", "ui", "--store", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        address = other.stdout.readline().strip()
+        with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+            assert browser.get(address).status_code == 200
+            url = address.split("/?")[0]
+            listed = browser.get(f"{url}/api/v1/traces").json()["data"]["rows"]
+            assert [row["trace_id"] for row in listed] == traces
+            given = {"name": "good", "value": 1, "trace_id": traces[0], "by": "ada"}
+            posted = browser.post(f"{url}/api/v1/scores", json=given, headers={"X-LLMOps": "1", "Origin": url})
+            assert posted.status_code == 200
+        other.kill()
+
+    assert len(page.get("traces")["data"]["rows"]) == 12
+    assert query("SELECT value FROM scores WHERE source = 'ui:ada'", path=folder).scalar() == 1.0
+    assert page.post("scores", given).status_code == 200

@@ -1,0 +1,108 @@
+"""Replays: off unless the settings allow them, estimated, bounded in cost, and linked to the original."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from ui_page import Page
+
+import llmops_sdk as llmops
+from llmops_sdk.store import query
+
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "description": "The weather", "parameters": {"type": "object", "properties": {}}},
+}
+TALK = [
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "And the weather?"},
+    {"role": "assistant", "content": None,
+     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"in": "Ulm"}'}}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    {"role": "user", "content": "Thanks"},
+]  # fmt: skip
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """Turn replays on, with the store of this test, and stop tracing afterwards."""
+
+    def configure(**ui):
+        folder = tmp_path / "store"
+        llmops.configure(store={"path": str(folder)}, ui={"replay": True, **ui}, prices={"openai/dear": PRICE})
+        return folder
+
+    yield configure
+    llmops.shutdown()
+
+
+PRICE = {"input": 1_000_000.0, "output": 1_000_000.0}
+
+
+def stored_call() -> dict[str, str]:
+    answer = llmops.chat(TALK, model="offline/echo", tools=[TOOL])
+    llmops.flush()
+    return {"trace_id": answer.trace_id, "span_id": answer.span_id}
+
+
+def test_a_replay_is_refused_unless_the_settings_allow_it(folder, open_page):
+    answer = open_page(folder).post("replay", {"trace_id": "0" * 32, "span_id": "0" * 16})
+
+    assert answer.status_code == 403
+    assert "[ui] replay = true" in answer.json()["error"]["message"]
+
+
+def test_a_replay_is_estimated_then_sent_and_linked(configured, open_page):
+    folder = configured()
+    call = stored_call()
+    page: Page = open_page(folder)
+    before = query("SELECT count(*) FROM spans", path=folder).scalar()
+
+    estimate = page.post("replay", {**call, "variants": 2}).json()["data"]["estimate"]
+
+    assert (estimate["messages"], estimate["tools"], estimate["estimated_usd"]) == (5, 1, 0.0)
+    assert query("SELECT count(*) FROM spans", path=folder).scalar() == before
+    sent = page.post("replay", {**call, "variants": 2, "temperature": 0.5, "max_cost": 0.01}).json()["data"]
+    assert [one["text"] for one in sent["results"]] == ["Thanks", "Thanks"]
+    assert sent["original"]["output"][0]["parts"] == [{"type": "text", "content": "Thanks"}]
+    made = query(
+        "SELECT name, links, tags FROM spans WHERE trace_id = $1 AND parent_span_id IS NULL",
+        [sent["results"][0]["trace_id"]], path=folder,
+    ).rows()  # fmt: skip
+    [(name, links, tags)] = made
+    assert (name, tags) == ("replay", ["replay"])
+    assert json.loads(links)[0]["trace_id"] == call["trace_id"]
+    again = query(
+        "SELECT input_messages FROM llm_calls WHERE trace_id = $1", [sent["results"][0]["trace_id"]], path=folder
+    ).scalar()
+    original = query(
+        "SELECT input_messages FROM llm_calls WHERE trace_id = $1", [call["trace_id"]], path=folder
+    ).scalar()
+    assert json.loads(again) == json.loads(original)
+
+
+def test_a_replay_beyond_the_bound_or_of_unknown_price_is_refused(configured, open_page):
+    folder = configured()
+    call = stored_call()
+    page = open_page(folder)
+
+    def replay(**more) -> httpx.Response:
+        return page.post("replay", {**call, **more})
+
+    assert replay(model="openai/dear").json()["data"]["estimate"]["estimated_usd"] > 100
+    for more in ({"model": "openai/dear", "max_cost": 1e6}, {"model": "https://127.0.0.1:9/v1#none", "max_cost": 1}):
+        answer = replay(**more)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (403, "RefusedError")
+    for more in ({"variants": 9}, {"max_cost": -1}, {"temperature": "hot"}, {"messages": "hi"}, {"model": 1}):
+        assert replay(**more).status_code == 400
+    assert page.post("replay", {"trace_id": "0" * 32, "span_id": "0" * 16}).status_code == 404
+
+
+def test_a_replay_needs_the_configured_store(configured, open_page, tmp_path):
+    configured()
+
+    answer = open_page(tmp_path / "another").post("replay", {"trace_id": "0" * 32, "span_id": "0" * 16})
+
+    assert answer.status_code == 403
