@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import orjson
 
-__all__ = ["MAX_TEXT", "Answer", "as_json", "cut", "plain", "seconds", "text_preview"]
+__all__ = ["MAX_TEXT", "SAFE_INTEGER", "Answer", "JsonRows", "as_json", "cut", "plain", "seconds", "text_preview"]
 
 MAX_TEXT = 20_000
 """Characters of a text in an answer. A longer line would freeze the layout of the page."""
-_SAFE_INTEGER = 2**53 - 1
+SAFE_INTEGER = 2**53 - 1
 _PREVIEW = 300
 _MAX_DEPTH = 100
 
@@ -49,12 +49,27 @@ def as_json(value: Any) -> bytes:
     return orjson.dumps(plain(value))
 
 
+class JsonRows(list[dict[str, Any]]):
+    """Rows of values that JSON and JavaScript hold exactly: a trace of 20,000 spans is not walked again.
+
+    In JSON what is empty is left out: a column that is null, false or an empty list.
+    """
+
+    def filled(self) -> list[dict[str, Any]]:
+        """Return the rows without what is empty."""
+        return [
+            {key: one for key, one in row.items() if one is not None and one is not False and one != []} for row in self
+        ]
+
+
 def plain(value: Any, depth: int = 0) -> Any:
     """Return a value that JSON and JavaScript hold exactly."""
     if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, JsonRows):
+        return value.filled()
     if isinstance(value, int):
-        return value if abs(value) <= _SAFE_INTEGER else str(value)
+        return value if abs(value) <= SAFE_INTEGER else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,10 @@ def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: 
         Route("/favicon.svg", favicon),
         Route("/blob/{name}", blob),
         *(Route(_with_slashes(page.path), shell) for page in PAGES),
-        *(Route(_with_slashes(f"/api/v1/{read.path}"), _endpoint(read, folder, queries)) for read in READS),
+        *(
+            Route(_with_slashes(f"/api/v1/{read.path}"), _endpoint(read, folder, queries, read_only=read_only))
+            for read in READS
+        ),
         *(Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()),
         *change_routes(folder, queries, annotations, read_only=read_only, isolated=isolated),
     ]
@@ -103,9 +107,11 @@ async def _to_first(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGES[0].path}", 303)
 
 
-def _endpoint(read: Read, folder: Path, queries: Queries) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _endpoint(
+    read: Read, folder: Path, queries: Queries, *, read_only: bool
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
-        asked = _asked_of(request, folder)
+        asked = replace(_asked_of(request, folder), read_only=read_only)
         return await answered(request, queries, lambda: read.read(asked), read.seconds)
 
     return answer

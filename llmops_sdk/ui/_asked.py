@@ -38,11 +38,13 @@ class Asked:
         folder: The store's folder.
         texts: The parameters of the address; a name may come more than once.
         path: The parts of the path.
+        read_only: Whether the server refuses every change.
     """
 
     folder: Path
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     path: Mapping[str, str] = field(default_factory=dict[str, str])
+    read_only: bool = False
 
     def text(self, name: str, default: str | None = None) -> str | None:
         """Return one parameter, or the default where it is missing or empty.

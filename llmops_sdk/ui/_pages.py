@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from llmops_sdk._version import __version__
+from llmops_sdk.config import current
 from llmops_sdk.ui._answers import Answer
 from llmops_sdk.ui._asked import Asked
 from llmops_sdk.ui._sheets import Sheet, read_sheet
@@ -83,7 +85,7 @@ PAGES = (
         Read("histogram", histogram, "Traces over time: `bucket_s`, `x`, `ok`, `error`."),
     )),
     Page("/trace/{trace}", "Trace", "", "One trace as a waterfall, with each span's content.", (
-        Read("trace/{trace}", trace, "`summary`, `spans` in drawing order, `scores`, `losses`."),
+        Read("trace/{trace}", trace, "`summary`, `spans` in drawing order (empty columns are left out), `scores`, `losses`."),
         Read("span/{trace}/{span}", span, "All of one span: its columns, messages, events, attempts, verdicts, …"),
         Read("text", text, "A part of a long text of a span: `text`, `offset`, `chars`."),
     )),
@@ -128,8 +130,10 @@ PAGES = (
 _DRAWN_AS_SHEETS = frozenset({"metrics", "evals", "doctor"})
 
 
-def pages(_: Asked) -> Answer:
-    """Return the pages that exist."""
+def pages(asked: Asked) -> Answer:
+    """Return the pages that exist, and whether the server takes changes and replays."""
+    settings = current()
+    replay = settings.ui.replay and not asked.read_only and settings.store.path.absolute() == asked.folder.absolute()
     listed = [
         {
             "name": one.name,
@@ -140,11 +144,16 @@ def pages(_: Asked) -> Answer:
         }
         for one in PAGES
     ]
-    return Answer({"pages": listed})
+    about = {"version": __version__, "store": str(asked.folder), "read_only": asked.read_only, "replay": replay}
+    return Answer({"pages": listed, **about})
 
 
 READS = (
-    Read("pages", pages, "The pages that exist: `name`, `path`, `title`, `group`, `sheet`."),
+    Read(
+        "pages",
+        pages,
+        "`pages`: `name`, `path`, `title`, `group`, `sheet`; and `version`, `store`, `read_only`, `replay`.",
+    ),
     *(read for page in PAGES for read in page.endpoints),
 )
 """Everything that is read with GET."""

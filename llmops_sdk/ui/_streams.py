@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
 _MAX_SPANS = 20_000
+_MAX_BYTES = 16 * 1024 * 1024  # of lines, for each stream
 
 
 class Streams:
@@ -54,6 +55,7 @@ class Streams:
 
     async def _searched(self, request: Request, search: Search) -> AsyncIterator[bytes]:
         until = time.monotonic() + _SEARCH_SECONDS
+        yield _event("start", {"sql": search.sql, "command": search.command})
         while not search.is_done and (left := until - time.monotonic()) > 0:
             try:
                 rows = await self._queries.run(request, search.step, left)
@@ -66,7 +68,7 @@ class Streams:
                 return
             if rows:
                 yield _event("rows", {"rows": rows})
-            yield _event("progress", {"searched_back_to": search.back_to})
+            yield _event("progress", {"searched_back_to": search.back_to, "next": search.cursor})
         yield _event(
             "done",
             {"complete": search.is_complete, "searched_back_to": search.back_to, "rows": search.found,
@@ -88,7 +90,7 @@ class Streams:
         def follow() -> EndedSpans:
             return EndedSpans(
                 wanted, spans=False, columns=LIST_COLUMNS, folder=folder, position=position, max_spans=_MAX_SPANS,
-                content=True,
+                max_bytes=_MAX_BYTES, content=True,
             )  # fmt: skip
 
         return _stream(self._followed(follow))

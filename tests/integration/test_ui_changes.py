@@ -114,7 +114,7 @@ def test_read_only_page_takes_no_scores(tmp_path: Path, browser: Any):
 def project(tmp_path: Path) -> Path:
     asked = {
         "attributes": {"gen_ai.tool.definitions": json.dumps([TOOL])},
-        "request_model": "offline/echo",
+        "request_model": "echo",
         "model": "echo",
     }
     trace, start = "a" * 32, now_ns(60)

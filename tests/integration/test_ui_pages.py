@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,23 +185,31 @@ def test_seven_tabs_answer_while_they_are_live(served: Served, browser: Any, sig
     tab.context.close()
 
 
-def test_new_trace_appears_live_in_each_tab(demo: Path, served: Served, browser: Any, signed_in: Any):
+def _write_span(name: str, store: Path) -> None:
+    code = f"import llmops_sdk as llmops\nwith llmops.span({name!r}):\n    pass\nllmops.flush()"
+    env = {**without_settings(), "PYTHONPATH": str(ROOT), "LLMOPS_STORE__PATH": str(store)}
+    subprocess.run([sys.executable, "-c", code], env=env, cwd=store.parent, check=True, timeout=60)
+
+
+def test_new_trace_appears_live_in_each_tab_over_one_stream(demo: Path, served: Served, browser: Any, signed_in: Any):
     tab = Tab(browser, served, storage_state=signed_in)
-    pages = [tab.page, tab.context.new_page()]
+    streams: list[str] = []
+    tab.context.on("request", lambda asked: streams.append(asked.url) if "/api/v1/live" in asked.url else None)
+    pages = [tab.page, tab.context.new_page(), tab.context.new_page()]
     for page in pages:
         page.goto(f"{served.origin}/traces?live=1")
         settled(page)
         page.get_by_role("button", name="Live", exact=True).wait_for()
-    code = """
-import llmops_sdk as llmops
-with llmops.span("appears live"):
-    pass
-llmops.flush()
-"""
-    env = {**without_settings(), "PYTHONPATH": str(ROOT), "LLMOPS_STORE__PATH": str(demo)}
-    subprocess.run([sys.executable, "-c", code], env=env, cwd=demo.parent, check=True, timeout=60)
+    _write_span("appears live", demo)
     for page in pages:
         page.get_by_role("link", name="appears live").wait_for(timeout=10_000)
+    assert len(streams) == 1
+    # The tab with the stream goes; another one goes on where it was.
+    pages.pop(0).close()
+    _write_span("appears later", demo)
+    for page in pages:
+        page.get_by_role("link", name="appears later").wait_for(timeout=10_000)
+    assert len(streams) == 2
     assert tab.problems == []
     tab.context.close()
 
@@ -264,6 +275,36 @@ def test_text_of_a_pruned_user_leaves_the_open_pages(tmp_path: Path, browser: An
             page.get_by_text("ada").first.wait_for(state="hidden", timeout=5_000)
             assert "secret of ada" not in page.content()
         listed.get_by_role("link", name="asked by bob").wait_for()
+        assert tab.problems == []
+        tab.context.close()
+
+
+def _png() -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + b"\x20\x60\xc0" * 8 for _ in range(8)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def test_stored_image_is_shown_and_that_of_an_address_is_not(tmp_path: Path, browser: Any):
+    content = _png()
+    name = f"{hashlib.sha256(content).hexdigest()}.png"
+    uris = [f"blobs/{name}", "https://images.example/x.png", f"blobs/../{name}"]
+    parts = [{"type": "uri", "modality": "image", "uri": uri} for uri in uris]
+    asked = {"input_messages": [{"role": "user", "parts": parts}]}
+    store = write_store(tmp_path / "store", [call("1" * 32, 1, "", "a square", start_ns=now_ns(1), **asked)])
+    (store / "blobs").mkdir(exist_ok=True)
+    (store / "blobs" / name).write_bytes(content)
+    with serve_page(store) as served:
+        tab = Tab(browser, served).enter()
+        page = tab.open(f"/trace/{'1' * 32}?span={1:016x}")
+        image = page.get_by_role("img", name="Stored image")
+        image.scroll_into_view_if_needed()
+        image.evaluate("(element) => element.decode()")
+        assert image.evaluate("(element) => element.naturalWidth") == 8
+        assert page.locator("main img").count() == 1
         assert tab.problems == []
         tab.context.close()
 

@@ -47,7 +47,7 @@ def test_all_files_together_are_small():
     ]
     packed = sum(len(gzip.compress(path.read_bytes(), 6, mtime=0)) for path in files)
     assert packed <= 120 * 1024
-    assert len(files) <= 36
+    assert len(files) <= 20
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=_named)

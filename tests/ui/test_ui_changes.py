@@ -81,6 +81,7 @@ def test_a_read_only_page_refuses_every_change_but_answers_sql(folder, traces, o
     assert page.post("sql", {"sql": "SELECT 1"}).status_code == 200
 
 
+@pytest.mark.thorough
 def test_two_pages_show_one_store_and_kill_9_leaves_it_whole(folder, traces, page, tmp_path):
     command = [sys.executable, "-m", "llmops_sdk", "ui", "--store", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:

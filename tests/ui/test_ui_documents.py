@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from ui_page import PlainSpan, call, message
+from ui_page import Page, PlainSpan, call, message
 
 from llmops_sdk.cli._app import run
 from llmops_sdk.store import StoreSink
@@ -37,7 +37,7 @@ def put_hostile(folder, secret: str = "") -> str:
     sink.write([
         PlainSpan(name=HOSTILE, trace_id=9, span_id=1, stamp=stamp, status="error", error_type=HOSTILE,
                   status_message=HOSTILE, input=json.dumps([HOSTILE, image, secret]).encode(),
-                  output=json.dumps("long " * 400_000).encode()),
+                  output=json.dumps("long " * 100_000).encode()),
         call(1, 9, said=said, answer=HOSTILE, stamp=stamp),
         PlainSpan(name="circle", trace_id=9, span_id=4, parent_id=5, start_ns=-5),
         PlainSpan(name="circle", trace_id=9, span_id=5, parent_id=4),
@@ -86,13 +86,24 @@ def test_the_page_of_a_trace_runs_nothing_loads_nothing_and_has_no_secret(folder
     assert run(["show", TRACE, "-o", str(file), "--store", str(folder)]) == 2
 
 
-def test_every_answer_over_hostile_text_is_plain_json(folder, open_page):
-    name = put_hostile(folder)
-    page = open_page(folder)
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Return a page over a hostile store."""
+    folder = tmp_path_factory.mktemp("hostile") / "store"
+    opened = Page(folder)
+    opened.image = put_hostile(folder)
+    (folder / "blobs" / ("a" * 64 + ".svg")).write_text("<svg onload='alert(1)'/>")
+    (folder / "blobs" / ("a" * 64 + ".png")).symlink_to("/etc/passwd")
+    yield opened
+    opened.close()
+
+
+def test_every_answer_over_hostile_text_is_plain_json(hostile):
+    name, page = hostile.image, hostile
 
     data = page.get(f"trace/{TRACE}")["data"]
     assert len(data["spans"]) == 6
-    assert {one["name"] for one in data["spans"] if one["orphan"]} == {"circle", "orphan", "again"}
+    assert {one["name"] for one in data["spans"] if one.get("orphan")} == {"circle", "orphan", "again"}
     for path in (f"span/{TRACE}/{1:016x}", f"span/{TRACE}/{2:016x}", f"span/{TRACE}/{6:016x}"):
         assert len(page.client.get(f"/api/v1/{path}").content) < 200_000
     assert page.get("traces")["data"]["rows"][0]["user_id"] == HOSTILE
@@ -107,19 +118,12 @@ def test_every_answer_over_hostile_text_is_plain_json(folder, open_page):
 @pytest.mark.parametrize(
     "name", ["../MANIFEST.json", "a" * 64 + ".svg", "a" * 64 + ".png", "a" * 64 + ".html", "x.png"]
 )
-def test_nothing_but_stored_images_is_served(folder, open_page, name):
-    put_hostile(folder)
-    (folder / "blobs" / ("a" * 64 + ".svg")).write_text("<svg onload='alert(1)'/>")
-    (folder / "blobs" / ("a" * 64 + ".png")).symlink_to("/etc/passwd")
-
-    assert open_page(folder).client.get(f"/blob/{name}").status_code == 404
+def test_nothing_but_stored_images_is_served(hostile, name):
+    assert hostile.client.get(f"/blob/{name}").status_code == 404
 
 
-def test_a_session_of_broken_messages_is_shown(folder, open_page):
-    put_hostile(folder)
-    page = open_page(folder)
-
-    session = page.client.get("/api/v1/session/" + "".join(f"%{byte:02x}" for byte in HOSTILE.encode()))
+def test_a_session_of_broken_messages_is_shown(hostile):
+    session = hostile.client.get("/api/v1/session/" + "".join(f"%{byte:02x}" for byte in HOSTILE.encode()))
     assert session.status_code == 200
     assert session.json()["data"]["turns"][0]["said"][0]["role"] == HOSTILE
     assert session.json()["data"]["turns"][0]["answered"] == [message("assistant", HOSTILE)]

@@ -22,7 +22,7 @@ NODES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None)
 @given(NODES)
 def test_every_span_is_drawn_once_below_its_parent(nodes):
     placed = place(nodes)
@@ -95,7 +95,7 @@ def tree(levels: list[tuple[int, str]]) -> list[dict[str, object]]:
     return found
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=40, deadline=None, database=None)
 @given(TREES, TREES)
 def test_an_alignment_has_every_span_of_both_once(first, second):
     a, b = tree(first), tree(second)

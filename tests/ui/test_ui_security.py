@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from ui_page import Page
 
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.ui import app
 from llmops_sdk.ui._server import PageServer
 
 API = "/api/v1/pages"
+PLAIN = httpx.Client(trust_env=False, verify=False)
+"""Has no token and, as all is on this machine, no certificates to load."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Return a page that no test changes."""
+    opened = Page(tmp_path_factory.mktemp("ui") / "store")
+    yield opened
+    opened.close()
 
 
 def status(page, path: str = API, method: str = "GET", auth: bool = True, **headers: str) -> int:
     bearer = {"Authorization": f"Bearer {page.token}"} if auth else {}
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.request(method, page.url + path, headers=bearer | given, trust_env=False).status_code
+    return PLAIN.request(method, page.url + path, headers=bearer | given).status_code
 
 
 def test_other_hosts_and_pages_are_refused(page):
@@ -50,7 +66,7 @@ def test_without_a_token_nothing_is_shown(page):
 
 
 def test_the_token_becomes_a_cookie_of_this_port_and_leaves_the_address(page):
-    with httpx.Client(base_url=page.url, trust_env=False) as browser:
+    with httpx.Client(base_url=page.url, trust_env=False, verify=False) as browser:
         answer = browser.get("/", params={"token": page.token, "since": "2h"})
 
         assert (answer.status_code, answer.headers["location"]) == (303, "/?since=2h")
@@ -64,18 +80,18 @@ def test_a_token_that_was_not_given_opens_one_browser(folder, open_page):
     page = open_page(folder, token=None)
     [address] = page.announced
 
-    first, again = (httpx.get(address, trust_env=False) for _ in range(2))
+    first, again = (httpx.get(address, trust_env=False, verify=False) for _ in range(2))
 
     assert (first.status_code, again.status_code) == (303, 401)
     assert "set-cookie" not in again.headers
     assert len(page.announced) == 2
     assert page.announced[1] != address
-    assert httpx.get(page.announced[1], trust_env=False).status_code == 303
+    assert httpx.get(page.announced[1], trust_env=False, verify=False).status_code == 303
 
 
 def test_changes_need_the_own_origin_and_a_header(page):
     port = page.server.port
-    with httpx.Client(base_url=page.url, trust_env=False) as browser:
+    with httpx.Client(base_url=page.url, trust_env=False, verify=False) as browser:
         browser.get("/", params={"token": page.token})
 
         def post(**headers: str) -> int:
@@ -149,3 +165,28 @@ def test_a_taken_port_is_refused(page, tmp_path):
             tmp_path, host="127.0.0.1", port=page.server.port, token=None, allow_hosts=(), allow_remote=False,
             read_only=False, announce=print,
         )  # fmt: skip
+
+
+def test_the_page_mounted_in_a_service_keeps_its_rules_and_its_place(folder):
+    service = Starlette(routes=[Mount("/llmops", app(path=folder, auth="host", allow_hosts=["service.example"]))])
+    with TestClient(service, base_url="http://service.example") as client:
+        assert client.get("/llmops/api/v1/traces").json()["data"]["rows"] == []
+        shell = client.get("/llmops/traces").text
+        assert 'data-root="/llmops"' in shell
+        assert 'src="/llmops/static/app.js"' in shell
+        assert client.get("/llmops/", follow_redirects=False).headers["location"] == "/llmops/traces"
+        assert client.get("/llmops/api/v1/traces", headers={"Host": "evil.example"}).status_code == 403
+        assert client.post("/llmops/api/v1/sql", json={"sql": "SELECT 1"}).status_code == 403
+    with pytest.raises(ConfigError, match="token"):
+        app(path=folder)
+
+
+def test_the_mounted_page_with_a_token_sets_a_cookie_for_its_place(folder):
+    token = secrets.token_urlsafe(18)
+    service = Starlette(routes=[Mount("/llmops", app(path=folder, token=token))])
+    with TestClient(service, base_url="http://localhost") as client:
+        assert client.get("/llmops/traces").status_code == 401
+        answer = client.get(f"/llmops/traces?token={token}", follow_redirects=False)
+        assert answer.headers["location"] == "/llmops/traces"
+        assert "Path=/llmops" in answer.headers["set-cookie"]
+        assert client.get("/llmops/traces").status_code == 200

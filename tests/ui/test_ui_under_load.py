@@ -37,7 +37,7 @@ sink.close(5.0)
 """
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=pytest.mark.thorough)])
 def test_every_span_of_a_large_trace_is_there(folder, open_page, count):
     sink = StoreSink(folder)
     spans = [

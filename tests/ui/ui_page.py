@@ -115,7 +115,11 @@ class Page:
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
         self.client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=30, trust_env=False
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=30,
+            trust_env=False,
+            verify=False,
         )
 
     def get(self, path: str, **params):

@@ -36,6 +36,7 @@ class EndedSpans:
         position: The `position` of an earlier follower of this store, or None to follow from now on.
         clock: Measures how long a trace has been quiet.
         max_spans: The number of latest spans to hold in memory.
+        max_bytes: The bytes of their lines.
         content: Whether to hold inputs and outputs, for a search or as columns.
 
     Raises:
@@ -52,6 +53,7 @@ class EndedSpans:
         position: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         max_spans: int = 20_000,
+        max_bytes: int = 64 * 1024 * 1024,
         content: bool = False,
     ) -> None:
         self._wanted = wanted
@@ -63,7 +65,8 @@ class EndedSpans:
         self._follower = Follower(folder, ("spans", "scores"), position)
         self._missed = 0
         began = int(clock.time() * 1e9)
-        self._window = Window(began, content=content or wanted.search is not None, max_spans=max_spans)
+        with_content = content or wanted.search is not None
+        self._window = Window(began, content=with_content, max_spans=max_spans, max_bytes=max_bytes)
 
     @property
     def position(self) -> str:

@@ -26,6 +26,7 @@ _FACETS = {
 }
 _OF_ROOTS = ("status", "name")
 _PERIOD = "7d"
+_TRACES = "count(DISTINCT trace_id)"
 
 
 def facets(asked: Asked) -> Answer:
@@ -37,14 +38,15 @@ def facets(asked: Asked) -> Answer:
         own = {"tag": "tags"}.get(name, name)
         others = replace(wanted, **{own: () if own == "tags" else None})
         view = "llm_calls" if name == "model" else "spans"
-        is_root = "parent_span_id IS NULL" if name in _OF_ROOTS else "true"
+        # A trace has one root: counting it costs a fraction of counting distinct traces.
+        is_root, count = ("parent_span_id IS NULL", "count(*)") if name in _OF_ROOTS else ("true", _TRACES)
         where = Filter(since=others.since, until=others.until).where("spans")
         sql, params = f"{is_root} AND {where.sql}", dict(where.params)
         if replace(others, since=None, until=None) != Filter():
             roots = root_condition(others)
             sql, params = f"{sql} AND trace_id IN (SELECT trace_id FROM spans WHERE {roots.sql})", params | roots.params
         sql = (
-            f"SELECT value, count(DISTINCT trace_id) AS count FROM (SELECT {expression} AS value, trace_id FROM {view} "
+            f"SELECT value, {count} AS count FROM (SELECT {expression} AS value, trace_id FROM {view} "
             f"WHERE {sql}) WHERE value IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_MOST}"
         )
         try:

@@ -9,7 +9,7 @@ from llmops_sdk.store.reading._filters import trace_filter
 from llmops_sdk.store.reading._latest import latest_traces
 from llmops_sdk.ui._answers import MAX_TEXT, Answer, cut
 from llmops_sdk.ui._asked import Asked
-from llmops_sdk.ui.api._traces import LIST_COLUMNS, LIST_NAMES, trace_rows
+from llmops_sdk.ui.api._traces import LIST_COLUMNS, LIST_NAMES, trace_rows, traces_sql
 from llmops_sdk.ui.api.changes._scores import source_of
 
 __all__ = ["queue"]
@@ -36,4 +36,4 @@ def queue(asked: Asked) -> Answer:
     for row, stored in zip(rows, found, strict=True):
         row["input"], row["output"] = cut(stored["whole_input"]), cut(stored["whole_output"])
     data = {"rows": rows, "source": source, "more": page.next is not None}
-    return Answer(data, command=asked.command("traces", f"--limit={limit}"))
+    return Answer(data, traces_sql(asked.filter, limit), asked.command("traces", f"--limit={limit}"))

@@ -11,7 +11,7 @@ from typing import Any
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter
 from llmops_sdk.ui._asked import Asked, literal
-from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows
+from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows, traces_sql
 
 __all__ = ["Search"]
 
@@ -24,6 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 class Search:
     """A search that goes back in time, a step a slice.
 
+    With `until`, spans after it come last: a trace that began before may go on after it, but few do.
+
     Args:
         asked: The request: its filters, `limit`, and `cursor` to go on.
 
@@ -31,6 +33,8 @@ class Search:
         UsageError: A parameter is not valid.
 
     Attributes:
+        sql: The SQL that gives the same traces.
+        command: The command that gives the same traces.
         found: How many traces were found.
         is_done: Whether to stop.
         is_complete: Whether nothing is left to search.
@@ -43,60 +47,74 @@ class Search:
             raise UsageError("give search, the text to search for")
         self._limit = asked.whole("limit", 100, _MAX_ROWS)
         cursor = asked.text("cursor")
-        if cursor is not None and not re.fullmatch(r"-?[0-9]{1,19}", cursor):
+        if cursor is not None and not re.fullmatch(r"[12]\.-?[0-9]{1,19}", cursor):
             raise UsageError("this cursor is not one that a search gave")
-        self._end: int | None = None if cursor is None else int(cursor)
+        self._after = None if cursor is None else [int(part) for part in cursor.split(".")]
         self._width = _FIRST_SLICE
-        self._least: int | None = None
+        self._ranges: list[tuple[int, int]] | None = None
+        """What is left to search, in nanoseconds."""
+        self._least = 0
+        self._is_split = False
         self._seen: set[str] = set()
+        self.sql = traces_sql(self._wanted, self._limit)
+        self.command = asked.command("traces", f"--limit={self._limit}")
         self.found = 0
         self.is_done = False
         self.is_complete = False
 
     @property
     def back_to(self) -> datetime | None:
-        """Return the time back to which all is searched."""
-        return None if self._end is None else _EPOCH + timedelta(microseconds=self._end // 1_000)
+        """Return the time back to which all is searched, as far as traces before `until` go."""
+        if self._ranges is None or not self._least:
+            return None  # nothing was read, or the store is empty
+        has_begun = len(self._ranges) == (2 if self._is_split else 1)
+        end = self._ranges[0][1] if has_begun else self._least
+        return _EPOCH + timedelta(microseconds=end // 1_000)
 
     @property
     def cursor(self) -> str | None:
         """Return where a further search goes on, or None if nothing is left."""
-        return None if self.is_complete or self._end is None else str(self._end)
+        return f"{len(self._ranges)}.{self._ranges[0][1]}" if self._ranges else None
 
     def step(self) -> list[dict[str, Any]]:
         """Search the next slice, and return lines of the list of traces that were not found before."""
-        if self._least is None and not self._find_bounds():
-            return []
-        assert self._least is not None
-        assert self._end is not None
-        begin = max(self._end - self._width, self._least)
-        wanted = min(self._limit - self.found, _MAX_PER_STEP)
-        hits = self._hits(begin, self._end, wanted + 1)
-        fresh = [trace_id for trace_id, _ in hits[:wanted] if trace_id not in self._seen]
-        self._seen.update(fresh)
-        rows = self._rows(fresh)
-        self.found += len(rows)
-        if len(hits) > wanted:
-            # Again from the last one on, as spans of others may have begun in the same nanosecond.
-            self._end = max(min(hits[wanted - 1][1] + 1, self._end - 1), begin)
-        else:
-            self._end = begin
-            self._width *= 2
-        self.is_complete = self._end <= self._least and len(hits) <= wanted
+        if self._ranges is None:
+            self._ranges = self._all_ranges()
+        rows: list[dict[str, Any]] = []
+        if self._ranges:
+            least, end = self._ranges[0]
+            begin = max(end - self._width, least)
+            wanted = min(self._limit - self.found, _MAX_PER_STEP)
+            hits = self._hits(begin, end, wanted + 1)
+            fresh = [trace_id for trace_id, _ in hits[:wanted] if trace_id not in self._seen]
+            self._seen.update(fresh)
+            rows = self._rows(fresh)
+            self.found += len(rows)
+            if len(hits) > wanted:
+                # Again from the last one on, as spans of others may have begun in the same nanosecond.
+                begin = max(min(hits[wanted - 1][1] + 1, end - 1), begin)
+            else:
+                self._width *= 2
+            self._ranges[:1] = [(least, begin)] if begin > least else []
+        self.is_complete = not self._ranges
         self.is_done = self.is_complete or self.found >= self._limit
         return rows
 
-    def _find_bounds(self) -> bool:
+    def _all_ranges(self) -> list[tuple[int, int]]:
         [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows()
         if oldest is None:
-            self.is_done = self.is_complete = True
-            return False
-        since = self._wanted.since
+            return []
+        since, until = self._wanted.since, self._wanted.until
         self._least = int(oldest) if since is None else max(int(oldest), _nanoseconds(since))
-        end = int(newest) + 1 if self._end is None else min(self._end, int(newest) + 1)
-        self._end, self.is_complete = end, end <= self._least
-        self.is_done = self.is_complete
-        return not self.is_done
+        end = int(newest) + 1
+        border = end if until is None else min(max(_nanoseconds(until), self._least), end)
+        self._is_split = border < end
+        ranges = [(self._least, border), *([(border, end)] if self._is_split else [])]
+        if self._after is not None:
+            left, place = self._after
+            ranges = ranges[-left:]
+            ranges[0] = (ranges[0][0], min(place, ranges[0][1]))
+        return [one for one in ranges if one[0] < one[1]]
 
     def _hits(self, begin: int, end: int, most: int) -> list[tuple[str, int]]:
         where = Filter(search=self._wanted.search).where("spans")

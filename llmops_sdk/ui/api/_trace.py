@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmops_sdk._util._usage import UsageError
-from llmops_sdk.ui._answers import Answer, cut
+from llmops_sdk.ui._answers import SAFE_INTEGER, Answer, JsonRows, cut
 from llmops_sdk.ui._asked import Asked, NotFoundError, with_values
 from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows
 from llmops_sdk.ui.api._tree import Node, place
@@ -75,17 +75,18 @@ def trace_id_of(asked: Asked, name: str = "trace") -> str:
     return text
 
 
-def _drawn(found: Sequence[dict[str, Any]], verdicts: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _drawn(found: Sequence[dict[str, Any]], verdicts: dict[str, list[dict[str, Any]]]) -> JsonRows:
+    """Return the spans in drawing order."""
     nodes = [
         Node(
             row["span_id"] or "",
             row["parent_span_id"] or None,
             row["start_ns"] or 0,
-            max(round((row["duration_ms"] or 0) * 1e6), 0),
+            min(max(round((row["duration_ms"] or 0) * 1e6), 0), SAFE_INTEGER),
         )
         for row in found
     ]
-    drawn: list[dict[str, Any]] = []
+    drawn = JsonRows()
     for one in place(nodes):
         row, node = found[one.index], nodes[one.index]
         tokens = [row["input_tokens"], row["output_tokens"]]
@@ -98,10 +99,11 @@ def _drawn(found: Sequence[dict[str, Any]], verdicts: dict[str, list[dict[str, A
                 "start_ns": str(node.start_ns),
                 "duration_ns": node.duration_ns,
                 "own_ns": one.own_ns,
+                "depth": one.depth,
+                "orphan": one.is_orphan,
                 "status": row["status"],
                 "error_type": row["error_type"],
                 "error_message": cut(row["status_message"]),
-                "depth": one.depth,
                 "on_critical_path": one.on_critical_path,
                 "model": row["model"],
                 "tokens": None if tokens == [None, None] else sum(count or 0 for count in tokens),
@@ -113,7 +115,6 @@ def _drawn(found: Sequence[dict[str, Any]], verdicts: dict[str, list[dict[str, A
                 "verdicts": verdicts.get(row["span_id"], []),
                 "simulated": row["simulated"],
                 "weight": row["weight"],
-                "orphan": one.is_orphan,
             }
         )
     return drawn

@@ -1,9 +1,8 @@
 // The page: navigation, the theme, and the component of the path in the address.
-import { classes, html, render, useEffect, useRef, useState } from "./parts/html.js";
-import { visible } from "./parts/escape.js";
+import { classes, go, href, html, render, useEffect, useRef, useRoute, useState } from "./parts/base.js";
 import { Failure, Heading, Loading, useKeys } from "./parts/frame.js";
-import { go, href, useRoute } from "./parts/router.js";
 import { loadServer, useServer } from "./parts/server.js";
+import { visible } from "./parts/text.js";
 
 // Pages with a component of their own; every other page of the server is drawn by the generic one.
 const PAGES = {
@@ -11,9 +10,9 @@ const PAGES = {
   trace: () => import("./pages/trace.js"),
   session: () => import("./pages/session.js"),
   queue: () => import("./pages/queue.js"),
-  compare: () => import("./pages/compare.js"),
-  replay: () => import("./pages/replay.js"),
-  sql: () => import("./pages/sql.js"),
+  compare: async () => ({ default: (await import("./pages/compare.js")).Compare }),
+  replay: async () => ({ default: (await import("./pages/compare.js")).Replay }),
+  sql: async () => ({ default: (await import("./pages/generic.js")).Sql }),
 };
 const generic = () => import("./pages/generic.js");
 const THEMES = ["system", "light", "dark"];

@@ -1,13 +1,9 @@
 // Annotation by keyboard: one item at a time, a key scores it, the next one comes, u takes the last score back.
-import { classes, html, useEffect, useRef, useState } from "../parts/html.js";
-import { useApi } from "../parts/api.js";
-import { Content } from "../parts/conversation.js";
-import { visible } from "../parts/escape.js";
-import { FilterBar, filtersOf } from "../parts/filters.js";
-import { count, cut, shortId, time, utc } from "../parts/format.js";
-import { Empty, Failure, Heading, Input, Loading, Notes, Source, useKeys } from "../parts/frame.js";
-import { href, setQuery } from "../parts/router.js";
-import { Scores, sendScore, undoScore } from "../parts/score.js";
+import { classes, href, html, setQuery, useEffect, useRef, useState } from "../parts/base.js";
+import { Content, Scores, sendScore, undoScore } from "../parts/conversation.js";
+import { Empty, Failure, FilterBar, filtersOf, Heading, Input, Loading, Notes, Source, useKeys } from "../parts/frame.js";
+import { useApi } from "../parts/server.js";
+import { count, cut, shortId, time, utc, visible } from "../parts/text.js";
 
 /** Stored values come as JSON text; one that is cut is shown as text. */
 function parsed(value) {

@@ -1,15 +1,10 @@
 // A session as a conversation: of each turn only what is new.
-import { html, useState } from "../parts/html.js";
-import { get, useApi } from "../parts/api.js";
-import { Message } from "../parts/conversation.js";
-import { visible } from "../parts/escape.js";
-import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
+import { href, html, useState } from "../parts/base.js";
+import { Message, ScoreForm, Scores } from "../parts/conversation.js";
 import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status } from "../parts/frame.js";
-import { useLive } from "../parts/live.js";
-import { href } from "../parts/router.js";
-import { ScoreForm, Scores } from "../parts/score.js";
+import { get, useApi, useLive } from "../parts/server.js";
 import { Facts } from "../parts/table.js";
-import { Line, Text } from "../parts/text.js";
+import { count, Line, seconds, shortId, Text, time, usd, utc, visible } from "../parts/text.js";
 
 function Turn({ turn, number }) {
   const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages", inner: true };

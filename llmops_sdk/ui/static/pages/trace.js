@@ -1,16 +1,10 @@
 // One trace: its spans on a time axis, and beside them the span that is selected.
-import { classes, html, useEffect, useMemo, useState } from "../parts/html.js";
-import { useApi } from "../parts/api.js";
-import { Content, Conversation } from "../parts/conversation.js";
-import { CopyButton } from "../parts/copy.js";
-import { visible } from "../parts/escape.js";
-import { count, cut, shortId, time, utc } from "../parts/format.js";
+import { classes, href, html, setQuery, useEffect, useMemo, useState } from "../parts/base.js";
+import { Content, Conversation, ScoreForm, Scores } from "../parts/conversation.js";
 import { Badge, Empty, Failure, Heading, Input, Loading, Notes, Source, Status } from "../parts/frame.js";
-import { useLive } from "../parts/live.js";
-import { href, setQuery } from "../parts/router.js";
-import { ScoreForm, Scores } from "../parts/score.js";
+import { useApi, useLive } from "../parts/server.js";
 import { Facts, Table } from "../parts/table.js";
-import { Json, Text } from "../parts/text.js";
+import { CopyButton, count, cut, Json, shortId, Text, time, utc, visible } from "../parts/text.js";
 import { prepare, Waterfall } from "../parts/waterfall.js";
 
 const SHOWS = [["all", "All spans"], ["critical", "Critical path"], ["errors", "Errors"], ["calls", "Model calls"]];
@@ -36,11 +30,15 @@ function factsOf(summary, spans) {
   ];
 }
 
+// What tells most stands first, so that a narrow panel shows it; times stand last.
+const FIRST = ["attempt", "guard", "rail", "action", "tier", "hit", "decision", "router", "status", "reason", "error_type", "model", "provider", "score", "similarity", "duration_ms", "cost", "saved_cost"];
+const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : name === "time" || name.endsWith("_time") ? 99 : 50);
+
 /** Rows of whatever keys the records have. */
 export function Records({ title, records }) {
   const list = Array.isArray(records) ? records : records ? [records] : [];
   if (!list.length) return null;
-  const names = [...new Set(list.flatMap((one) => Object.keys(one)))].filter((name) => list.some((one) => one[name] !== null && one[name] !== undefined)).slice(0, 9);
+  const names = [...new Set(list.flatMap((one) => Object.keys(one)))].filter((name) => list.some((one) => one[name] !== null && one[name] !== undefined)).sort((a, b) => rank(a) - rank(b)).slice(0, 12);
   const kindOf = (name) => (name.endsWith("_ms") ? "ms" : name.endsWith("_s") ? "seconds" : name.endsWith("_usd") || name === "cost" ? "usd" : name.endsWith("tokens") ? "tokens" : name === "status" ? "status" : name === "time" || name.endsWith("_time") ? "time" : "text");
   const label = (name) => name.replace(/_(ms|s|usd)$/, "").replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
   const flat = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);

@@ -1,15 +1,10 @@
 // The list of traces: facets, a histogram to brush, search that streams, pages by key, live rows, selection.
-import { classes, html, useCallback, useEffect, useMemo, useRef, useState } from "../parts/html.js";
-import { get, post, url, useApi } from "../parts/api.js";
-import { visible } from "../parts/escape.js";
-import { Facets, FilterBar, filtersOf } from "../parts/filters.js";
-import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
-import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status, useKeys } from "../parts/frame.js";
-import { Histogram } from "../parts/chart.js";
-import { useLive } from "../parts/live.js";
-import { go, href, remember, remembered, setQuery } from "../parts/router.js";
-import { Scores } from "../parts/score.js";
-import { Line } from "../parts/text.js";
+import { classes, go, href, html, remember, remembered, setQuery, useCallback, useEffect, useMemo, useRef, useState } from "../parts/base.js";
+import { Scores } from "../parts/conversation.js";
+import { Badge, Empty, Facets, Failure, FilterBar, filtersOf, Heading, Loading, Notes, Source, Status, useKeys } from "../parts/frame.js";
+import { get, post, url, useApi, useLive } from "../parts/server.js";
+import { Histogram } from "../parts/table.js";
+import { count, Line, seconds, shortId, time, usd, utc, visible } from "../parts/text.js";
 
 const PAGE = 50;
 const MOST_ROWS = 2000;
@@ -45,9 +40,9 @@ function useTraces(query) {
       get("traces", ask, leave.signal).then((body) => set({ ...body, rows: body.data.rows, back: body.data.searched_back_to, loading: false }), fail);
       return () => leave.abort();
     }
-    const until = resumeAt.current;
+    const resumed = resumeAt.current;
     resumeAt.current = null;
-    return streamSearch(filters, set, stop, until);
+    return streamSearch(filters, set, stop, resumed);
   }, [address, turn]);
 
   const more = useCallback(async () => {
@@ -68,25 +63,18 @@ function useTraces(query) {
     }
   }, [state, address]);
   const resume = () => {
-    resumeAt.current = { until: state.progress, rows: state.rows ?? [] };
+    resumeAt.current = { cursor: state.cursor, rows: state.rows ?? [] };
     setTurn((value) => value + 1);
   };
   return { ...state, filters, searching, set, more, reload: () => setTurn((value) => value + 1), resume, stop: () => stop.current() };
 }
 
-/** The cursor of a search is its time in nanoseconds; one microsecond more, because the text has no nanoseconds. */
-function cursorOf(iso) {
-  const micros = (/\.(\d{1,6})/.exec(iso)?.[1] ?? "").padEnd(6, "0");
-  const whole = Date.parse(iso.replace(/\.\d+/, ""));
-  return String(BigInt(whole) * 1000000n + (BigInt(micros || 0) + 1n) * 1000n);
-}
-
 // A search that was stopped goes on where it was: it keeps its rows and looks only at what is older.
 function streamSearch(filters, set, stop, resumed) {
   const ask = new URLSearchParams(filters);
-  if (resumed?.until) ask.set("cursor", cursorOf(resumed.until));
+  if (resumed?.cursor) ask.set("cursor", resumed.cursor);
   const source = new EventSource(url("search", ask));
-  let rows = resumed?.until ? resumed.rows : [];
+  let rows = resumed?.cursor ? resumed.rows : [];
   const end = (values) => {
     source.close();
     set((last) => ({ ...last, rows, stale: false, loading: false, done: true, ...values }));
@@ -103,7 +91,7 @@ function streamSearch(filters, set, stop, resumed) {
   });
   source.addEventListener("progress", (event) => {
     const body = JSON.parse(event.data);
-    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to }));
+    set((last) => ({ ...last, rows, stale: false, stopped: false, progress: body.searched_back_to, cursor: body.next }));
   });
   source.addEventListener("done", (event) => {
     const body = JSON.parse(event.data);

@@ -1,8 +1,8 @@
+// What every page has: heading, SQL and command, notes, errors, empty places, and the bar of filters.
+import { classes, html, setQuery, useEffect, useRef, useRoute, useState } from "./base.js";
+import { CopyButton, count, cut, visible } from "./text.js";
+
 // What every page has: its heading, the SQL and the command that give the same, notes, errors, and places that are empty.
-import { classes, html, useEffect, useRef } from "./html.js";
-import { CopyButton } from "./copy.js";
-import { visible } from "./escape.js";
-import { cut } from "./format.js";
 
 /** The heading of a page and what stands beside it. */
 export function Heading({ title, subtitle, children }) {
@@ -39,7 +39,7 @@ export function Failure({ error, retry }) {
   if (!error) return null;
   return html`<div class="failure" role="alert">
     <strong>${error.status === 404 ? "Not found" : error.status === 408 ? "This took too long" : "This did not work"}</strong>
-    <p class="failure-text">${visible(error.message)}</p>
+    <p class=${classes("failure-text", error.message.includes("\n") && "lines")}>${visible(error.message)}</p>
     ${retry && error.status !== 404 && html`<button type="button" onClick=${retry}>Try again</button>`}
   </div>`;
 }
@@ -88,4 +88,123 @@ export function Input({ value, field, ...others }) {
   const place = field ?? own;
   useEffect(() => { place.current.value = value ?? ""; }, [value]);
   return html`<input ref=${place} defaultValue=${value ?? ""} ...${others} />`;
+}
+
+// The filters of lists. Their names are those of the command line; their state is the address.
+
+export const NAMES = ["since", "until", "name", "user", "session", "tag", "model", "status", "kind", "score", "min_cost", "min_duration", "search"];
+const RANGES = [["15m", "15 minutes"], ["1h", "1 hour"], ["6h", "6 hours"], ["1d", "1 day"], ["7d", "7 days"], ["30d", "30 days"], ["", "All time"]];
+const ADDED = [
+  ["name", "Name"], ["model", "Model"], ["status", "Status"], ["kind", "Span kind"], ["user", "User"], ["session", "Session"],
+  ["tag", "Tag"], ["score", "Score, as in helpful<0.5"], ["min_cost", "Cost from (USD)"], ["min_duration", "Duration from (s)"],
+];
+const STATUSES = ["ok", "error", "cancelled", "closed", "unset"];
+
+/** The filters in the address, as a query of the API. */
+export function filtersOf(query, extra = {}) {
+  const kept = new URLSearchParams([...query].filter(([name, value]) => NAMES.includes(name) && value));
+  for (const [name, value] of Object.entries(extra)) if (value !== null && value !== undefined) kept.set(name, value);
+  return kept;
+}
+
+const local = (value) => {
+  const date = value && /\d{4}-/.test(value) ? new Date(value) : null;
+  if (!date || Number.isNaN(date.getTime())) return "";
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+};
+const asUtc = (value) => (value ? new Date(value).toISOString().replace(".000Z", "Z") : null);
+
+function Range({ query, period }) {
+  const since = query.get("since") ?? "";
+  const until = query.get("until") ?? "";
+  const known = !until && (since === "3650d" || RANGES.some(([value]) => value === since));
+  const [open, setOpen] = useState(!known);
+  useEffect(() => { if (!known) setOpen(true); }, [known]);
+  const onChange = (event) => {
+    if (event.target.value === "custom") return setOpen(true);
+    setOpen(false);
+    return setQuery({ since: event.target.value, until: null });
+  };
+  return html`
+    <label class="field"><span>Time</span><select value=${open ? "custom" : since} onChange=${onChange}>
+      ${RANGES.map(([value, label]) => (period && label === period.replace("Last ", "") ? null : html`<option value=${value}>${value ? `Last ${label}` : (period ?? label)}</option>`))}
+      ${period && html`<option value="3650d">Last 10 years</option>`}
+      <option value="custom">From … to …</option>
+    </select></label>
+    ${open && html`
+      <label class="field"><span>From</span><${Input} type="datetime-local" step="1" value=${local(since)} onChange=${(event) => setQuery({ since: asUtc(event.target.value) })} /></label>
+      <label class="field"><span>To</span><${Input} type="datetime-local" step="1" value=${local(until)} onChange=${(event) => setQuery({ until: asUtc(event.target.value) })} /></label>`}`;
+}
+
+function AddFilter() {
+  const [name, setName] = useState("model");
+  const [value, setValue] = useState("");
+  const label = ADDED.find(([one]) => one === name)[1];
+  const onSubmit = (event) => {
+    event.preventDefault();
+    const text = value.trim();
+    if (!text) return;
+    const before = name === "tag" || name === "score" ? new URLSearchParams(location.search).getAll(name) : [];
+    setQuery({ [name]: [...before, text] });
+    setValue("");
+  };
+  return html`<form class="add-filter" onSubmit=${onSubmit}>
+    <label class="field"><span>Filter</span><select value=${name} onChange=${(event) => { setName(event.target.value); setValue(""); }}>
+      ${ADDED.map(([one, text]) => html`<option value=${one}>${text.split(",")[0]}</option>`)}</select></label>
+    <label class="field"><span class="offscreen">${label}</span>${name === "status"
+      ? html`<select value=${value} onChange=${(event) => setValue(event.target.value)}><option value="">Choose</option>${STATUSES.map((one) => html`<option value=${one}>${one}</option>`)}</select>`
+      : html`<input type=${name.startsWith("min_") ? "number" : "text"} step="any" min="0" maxlength="500" placeholder=${label} value=${value} onInput=${(event) => setValue(event.target.value)} />`}</label>
+    <button type="submit">Add</button>
+  </form>`;
+}
+
+/** The bar above lists: time, search, other filters, and a chip for each filter that is on. */
+export function FilterBar({ search = false, period, children }) {
+  const { query } = useRoute();
+  const field = useRef(null);
+  const chips = [...query].filter(([name, value]) => NAMES.includes(name) && value && !["since", "until"].includes(name));
+  const submit = (event) => {
+    event.preventDefault();
+    setQuery({ search: field.current.value.trim() || null });
+  };
+  const remove = (name, value) => setQuery({ [name]: query.getAll(name).filter((one) => one !== value) });
+  return html`<section class="filters" aria-label="Filters">
+    <div class="filter-row">
+      <${Range} query=${query} period=${period} />
+      ${search && html`<form role="search" class="search" onSubmit=${submit}>
+        <label class="field grow"><span>Search text</span>
+          <${Input} id="search" field=${field} type="search" maxlength="1000" placeholder="In names, inputs, outputs, attributes ( / )" value=${query.get("search") ?? ""} /></label>
+        <button type="submit">Search</button>
+      </form>`}
+      <${AddFilter} />
+      ${children}
+    </div>
+    ${chips.length > 0 && html`<ul class="chips" aria-label="Filters that are on">
+      ${chips.map(([name, value]) => html`<li><button type="button" class="chip" title=${visible(value)} aria-label=${`${name} ${visible(cut(value, 40))}: remove this filter`} onClick=${() => remove(name, value)}>
+        <span class="muted">${name}</span> ${visible(cut(value, 40))} <span aria-hidden="true">×</span></button></li>`)}
+      <li><button type="button" class="link" onClick=${() => setQuery(Object.fromEntries(NAMES.map((name) => [name, null])))}>Clear all</button></li>
+    </ul>`}
+  </section>`;
+}
+
+const TITLES = { model: "Model", status: "Status", name: "Name", user: "User", tag: "Tag", kind: "Span kind", session: "Session" };
+
+/** Values with counts; a click turns a value on or off as a filter. */
+export function Facets({ facets, loading }) {
+  const { query } = useRoute();
+  const names = Object.keys(TITLES).filter((name) => facets?.[name]?.length);
+  if (!facets) return loading ? html`<p class="muted">Counting …</p>` : null;
+  if (!names.length) return html`<p class="muted">Nothing to count.</p>`;
+  return names.map((name) => html`<fieldset class="facet" key=${name}>
+    <legend>${TITLES[name]}</legend>
+    ${facets[name].slice(0, 12).map(({ value, count: number }) => {
+      const on = query.getAll(name).includes(String(value));
+      const set = () => {
+        const others = name === "tag" ? query.getAll(name).filter((one) => one !== value) : [];
+        setQuery({ [name]: on ? others : [...others, value] });
+      };
+      return html`<button type="button" class=${classes("facet-value", on && "on")} aria-pressed=${on} onClick=${set} title=${visible(value)}>
+        <span class="line">${visible(cut(String(value), 60))}</span><span class="num muted">${count(number)}</span></button>`;
+    })}
+  </fieldset>`);
 }

@@ -1,11 +1,10 @@
-// Tables of the generic shape: numbers on the right, ids cut, times local with UTC in the title.
-import { classes, html, useEffect, useRef, useState } from "./html.js";
-import { CopyButton } from "./copy.js";
-import { visible } from "./escape.js";
-import { formatted, isNumeric, shortId, time, utc } from "./format.js";
+// Tables and facts of the generic shape, and charts over time with uPlot.
+import { classes, href, html, useEffect, useMemo, useRef, useState } from "./base.js";
 import { Empty, Status } from "./frame.js";
-import { href } from "./router.js";
-import { Line } from "./text.js";
+import { axis, CopyButton, formatted, isNumeric, Line, shortId, time, utc, visible } from "./text.js";
+import uPlot from "../vendor/uplot.js";
+
+// Tables of the generic shape: numbers on the right, ids cut, times local with UTC in the title.
 
 const LINKS = { trace: "/trace/", session: "/session/" };
 
@@ -65,4 +64,133 @@ export function Facts({ facts }) {
     <dd>${fact.value === null || fact.value === undefined ? "–" : isNumeric(fact.kind) ? formatted(fact.kind, fact.value) : fact.kind === "time" ? time(fact.value) : html`<${Line} text=${fact.value} />`}</dd>
     ${fact.hint && html`<dd class="hint">${visible(fact.hint)}</dd>`}
   </div>`)}</dl>`;
+}
+
+// Charts over time with uPlot. The colours come from the style sheet, so that both themes have contrast.
+
+const COLOURS = 6;
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Count the changes of theme; a canvas must be drawn again. */
+export function useTheme() {
+  const [turn, set] = useState(0);
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const next = () => set((before) => before + 1);
+    const observer = new MutationObserver(next);
+    observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", next);
+    return () => {
+      observer.disconnect();
+      dark.removeEventListener("change", next);
+    };
+  }, []);
+  return turn;
+}
+
+const pad = (value) => String(value).padStart(2, "0");
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** Marks of the time axis: days as "3 Nov", hours as "14:00", and the day where one begins. */
+function times(_plot, splits, _axis, _space, step) {
+  return splits.map((split) => {
+    const date = new Date(split * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0;
+    if (step >= 28 * 86400) return `${MONTHS[date.getMonth()]} ${date.getFullYear()}`;
+    if (step >= 86400 || midnight) return `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+    return `${pad(date.getHours())}:${pad(date.getMinutes())}${step < 60 ? `:${pad(date.getSeconds())}` : ""}`;
+  });
+}
+
+function axes(format) {
+  const common = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  return [{ ...common, grid: { show: false }, space: 80, size: 28, values: times }, { ...common, size: 62, values: (_, values) => values.map((value) => (value === null ? "" : format(value))) }];
+}
+
+/** Draw on an element of the page, and keep the width of its container. */
+function usePlot(make, inputs) {
+  const host = useRef(null);
+  useEffect(() => {
+    const element = host.current;
+    const plot = make(Math.max(160, element.clientWidth), element);
+    const observer = new ResizeObserver(() => {
+      const width = Math.max(160, element.clientWidth);
+      if (width !== plot.width) plot.setSize({ width, height: plot.height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      plot.destroy();
+    };
+  }, inputs);
+  return host;
+}
+
+function last(values) {
+  for (let at = values.length - 1; at >= 0; at -= 1) if (values[at] !== null) return values[at];
+  return null;
+}
+
+/** The range of the times; a single one stands in the middle of two hours. */
+function around(x) {
+  const [low, high] = [x[0] ?? 0, x[x.length - 1] ?? 0];
+  return high > low ? [low, high] : [low - 3600, low + 3600];
+}
+
+export function Chart({ title, kind, x, series, sql }) {
+  const theme = useTheme();
+  const [at, setAt] = useState(null);
+  const format = (value) => (value === null || value === undefined ? "–" : kind ? formatted(kind, value) : String(value));
+  const drawn = series.slice(0, COLOURS);
+  const host = usePlot((width, element) => new uPlot(
+    {
+      width, height: 180, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { x: { range: () => around(x) }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), high === null || high <= 0 ? 1 : high * 1.1] } },
+      axes: axes(axis(kind)),
+      series: [{}, ...drawn.map((one, index) => ({ stroke: css(`--series-${index + 1}`), width: 1.5, points: { show: x.length < 3, size: 5 }, spanGaps: false }))],
+      hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
+    },
+    [x, ...drawn.map((one) => one.values)], element), [x, series, kind, theme]);
+  const label = `${visible(title)} over time. ${drawn.map((one) => `${visible(one.name)}: last ${format(last(one.values))}`).join("; ")}`;
+  return html`<figure class="chart">
+    <figcaption class="section-head"><span>${visible(title)}</span>${sql && html`<${CopyButton} text=${sql} label=${`Copy SQL of ${visible(title)}`} word="Copy SQL" small=${true} />`}</figcaption>
+    <div class="plot" role="img" aria-label=${label} ref=${host}></div>
+    <ul class="legend">${drawn.map((one, index) => html`<li><span class=${`swatch series-${index + 1}`} aria-hidden="true"></span>${visible(one.name)}
+      <span class="legend-value">${format(at === null ? last(one.values) : one.values[at])}</span></li>`)}
+      ${series.length > COLOURS && html`<li class="muted">${series.length - COLOURS} more are in the table</li>`}</ul>
+  </figure>`;
+}
+
+/** The range of the buckets, of which at least thirty have room: one bar is no wall. */
+function bars({ x, bucket_s: bucket }) {
+  const end = (x[x.length - 1] ?? 0) + bucket;
+  return [Math.min(x[0] ?? 0, end - 30 * bucket), end];
+}
+
+/** Traces over time, errors below; drag to select a range. `onRange` gets two times in seconds. */
+export function Histogram({ data, onRange }) {
+  const theme = useTheme();
+  const columns = useMemo(() => [data.x, data.ok.map((ok, at) => ok + data.error[at]), data.error], [data]);
+  const host = usePlot((width, element) => {
+    const paths = uPlot.paths.bars({ size: [0.8, 40], align: 1 });
+    const bar = (colour) => ({ stroke: css(colour), fill: css(colour), width: 0, paths, points: { show: false } });
+    return new uPlot(
+      {
+        width, height: 96, legend: { show: false }, cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
+        scales: { x: { range: () => bars(data) }, y: { range: (_, low, high) => [0, Math.max(1, high ?? 1)] } },
+        axes: axes((value) => (Number.isInteger(value) ? String(value) : "")).map((one, index) => (index ? { ...one, size: 42, space: 26 } : one)),
+        series: [{}, bar("--bar"), bar("--bad")],
+        hooks: { setSelect: [(plot) => {
+          if (plot.select.width < 4) return;
+          const from = plot.posToVal(plot.select.left, "x");
+          const to = plot.posToVal(plot.select.left + plot.select.width, "x");
+          plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          onRange(from, to);
+        }] },
+      },
+      columns, element);
+  }, [columns, theme]);
+  const total = columns[1].reduce((sum, value) => sum + value, 0);
+  const errors = data.error.reduce((sum, value) => sum + value, 0);
+  return html`<div class="histogram" role="img" aria-label=${`${total} traces over time, ${errors} with an error. Drag to select a time range; the fields From and To do the same.`} ref=${host}></div>`;
 }

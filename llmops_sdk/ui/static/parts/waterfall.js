@@ -1,8 +1,7 @@
 // The spans of a trace on a time axis. Only the rows in view are in the document, so that 20,000 spans scroll.
-import { classes, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
-import { useTheme } from "./chart.js";
-import { visible } from "./escape.js";
-import { count, seconds, usd } from "./format.js";
+import { classes, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./base.js";
+import { useTheme } from "./table.js";
+import { count, seconds, usd, visible } from "./text.js";
 
 const ROW = 28;
 const OVERSCAN = 12;

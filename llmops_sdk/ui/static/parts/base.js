@@ -1,5 +1,18 @@
+// What every module stands on: htm bound to Preact, and the address as the state of the page.
+import { h } from "../vendor/preact.js";
+import { useEffect, useState } from "../vendor/hooks.js";
+import htm from "../vendor/htm.js";
+
+// The one place that binds htm to Preact. Templates become DOM nodes; no text is ever parsed as HTML.
+
+export { Fragment, render } from "../vendor/preact.js";
+export { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
+export const html = htm.bind(h);
+
+/** Join class names; false and null are left out. */
+export const classes = (...names) => names.filter(Boolean).join(" ");
+
 // The address is the state: a page is a path, and its filters are the query.
-import { useEffect, useState } from "./html.js";
 
 /** The path below which the application is mounted, "" for the root. */
 export const BASE = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
