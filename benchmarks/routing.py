@@ -299,7 +299,7 @@ def main() -> None:
     for name in given.parts or parts:
         print(name, flush=True)
         parts[name](folder, lines.append)
-        given.output.write_text("\n".join(lines), encoding="utf-8")
+        given.output.write_text("\n".join(line.rstrip(" ") for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ class Router:
             score: The name of the scores, which must be from 0 to 1.
             route: The models, the cheapest first, as `[models]` or calls name them.
             since: Only calls that began at this time or later.
-            query: Instead: a SELECT with the columns `prompt`, `model`, `score`; if known, `cost`, `kind`, `propensity`.
+            query: Instead: a SELECT of `prompt`, `model` and `score`, and if known `cost`, `kind` and `propensity`.
             source: Only scores of this source, e.g. "user". Default: the mean over the sources.
             default: The model for prompts of which too little is known. Default: the last one of the route.
             keep_suspicious: True also fits on kinds where the scores of the strongest model are hardly true.

@@ -169,7 +169,7 @@ def test_stats_counts_only_matching_calls(command, scored, arguments, calls):
 
 
 # These need files or a backend, or run until they are stopped. Their own tests run them.
-ELSEWHERE = ("tail", "import", "collect", "replay", "schema", "trust", "watch")
+ELSEWHERE = ("tail", "import", "collect", "replay", "schema", "trust", "ui", "watch")
 
 
 @pytest.mark.parametrize(

@@ -226,3 +226,14 @@ def test_calls_are_routed_by_what_stored_scores_say(
     ]
     assert run(["route", "report", "auto"]) == 2
     assert "no trained router" in capsys.readouterr().err
+
+
+def test_a_file_of_the_other_policy_decides_nothing(configured: Configure, tmp_path: Path) -> None:
+    router = OnlineRouter(["small", "large"])
+    for _ in range(20):
+        router.record("small", 0.9)
+        router.record("large", 0.9)
+    router.save(tmp_path / "router")
+    for policy, served in (("learned", "large"), ("online", "small")):
+        configured({"policy": policy, "path": str(tmp_path / "router")})
+        assert llmops.chat("Hi", model="auto").deployment == served

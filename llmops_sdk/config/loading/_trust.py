@@ -67,6 +67,7 @@ REFUSED: Mapping[str, str] = {
     "watch": "opens a port and pings a server",
     "drift": "decides which SQL and which model run",
     "canaries": "decides which models are called, and which code runs",
+    "ui": "lets the page call models",
     "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""

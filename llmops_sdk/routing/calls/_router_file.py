@@ -23,7 +23,7 @@ _R = TypeVar("_R", Router, OnlineRouter)
 
 _log = logging.getLogger("llmops_sdk")
 _lock = threading.Lock()
-_files: dict[Path, RouterFile[Any]] = {}
+_files: dict[tuple[Path, type], RouterFile[Any]] = {}
 _MOST_FILES = 64
 _ROOT = 0
 
@@ -115,7 +115,7 @@ def router_file(path: Path) -> RouterFile[Router]:
         path: The file.
     """
     # No other embedder: it would get prompts that no guard has checked yet, and hold up the event loop.
-    return _file(path, lambda file: Router.load(file, embedder=open_embedder("static")))
+    return _file((path, Router), lambda file: Router.load(file, embedder=open_embedder("static")))
 
 
 def online_file(path: Path) -> RouterFile[OnlineRouter]:
@@ -124,14 +124,14 @@ def online_file(path: Path) -> RouterFile[OnlineRouter]:
     Args:
         path: The file.
     """
-    return _file(path, OnlineRouter.load)
+    return _file((path, OnlineRouter), OnlineRouter.load)
 
 
-def _file(path: Path, load: Callable[[Path], _R]) -> RouterFile[_R]:
+def _file(key: tuple[Path, type[_R]], load: Callable[[Path], _R]) -> RouterFile[_R]:
     with _lock:
-        found = _files.get(path)
+        found = _files.get(key)
         if found is None:
             if len(_files) >= _MOST_FILES:
                 _files.pop(next(iter(_files)))
-            found = _files[path] = RouterFile(path, load)
+            found = _files[key] = RouterFile(key[0], load)
         return found

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from llmops_sdk.store.reading._query import flush_first, run_query
 from llmops_sdk.store.schema._span_views import traces_sql_without_scores
 from llmops_sdk.store.schema._user_columns import current_views
+from llmops_sdk.store.schema._views import View
 
-__all__ = ["TraceFilter", "TraceKey", "TracePage", "latest_traces"]
+__all__ = ["TraceFilter", "TraceKey", "TracePage", "known_traces", "latest_traces", "spans_of"]
 
 _SLICE_SPANS = 64
 """Spans a wanted trace in the first slice."""
@@ -95,8 +96,42 @@ def latest_traces(
     keys = search.newest_keys()
     if not keys:
         return TracePage([], None)
-    rows = search.ask(f"SELECT {columns} FROM ({search.roll_up(keys[:limit], columns)}) {_ORDER}")
+    rows = known_traces(folder, keys[:limit], columns, timeout)
     return TracePage(rows, keys[limit - 1] if len(keys) > limit else None)
+
+
+def known_traces(
+    folder: Path, keys: Sequence[TraceKey], columns: str, timeout: float | None = None
+) -> list[tuple[Any, ...]]:
+    """Return these traces as rows of the view `traces`, newest first, then by id. Only their spans are rolled up.
+
+    Args:
+        folder: The store's folder.
+        keys: The traces.
+        columns: The columns wanted, separated by commas.
+        timeout: Seconds, or None.
+
+    Raises:
+        QueryError: It took too long.
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+    """
+    if not keys:
+        return []
+    view = next(view for view in current_views() if view.name == "traces")
+    rolled = _traces_sql(view, columns).replace("store.spans", spans_of(keys))
+    return run_query(f"SELECT {columns} FROM ({rolled}) {_ORDER}", None, folder, timeout, [view]).rows()
+
+
+def spans_of(keys: Sequence[TraceKey]) -> str:
+    """Return SQL for the spans of these traces, with the columns of `store.spans`."""
+    oldest = min(keys).start_ns
+    begun = f"start_ns >= {oldest:d} AND " if oldest >= 0 else ""
+    return f"(SELECT * FROM store.spans WHERE {begun}{_is_among(keys)})"
+
+
+def _traces_sql(view: View, used: str) -> str:
+    """Return the SQL of `traces`, without the scores if this SQL does not use them: DuckDB would read them all."""
+    return view.sql if "*" in used or "scores" in used.lower() else traces_sql_without_scores(view.sql)
 
 
 class _Search:
@@ -135,18 +170,6 @@ class _Search:
                 break  # at this density the next slice holds too few as well, and it may cost a third of the store
         return self._keys(self._since_ns, whole=self._since_ns is not None)
 
-    def roll_up(self, keys: Sequence[TraceKey], columns: str) -> str:
-        """Return the view `traces` over the spans of these traces alone, for a SELECT of these columns."""
-        spans = f"(SELECT * FROM store.spans WHERE start_ns >= {min(keys).start_ns:d} AND {_is_among(keys)})"
-        if min(keys).start_ns < 0:
-            spans = f"(SELECT * FROM store.spans WHERE {_is_among(keys)})"
-        return self._traces_sql(columns).replace("store.spans", spans)
-
-    def _traces_sql(self, used: str) -> str:
-        """Return the SQL of `traces`, without the scores if this SQL does not use them: DuckDB would read them all."""
-        sql = self._views["traces"].sql
-        return sql if "*" in used or "scores" in used.lower() else traces_sql_without_scores(sql)
-
     def _slice_start(self, spans: int) -> int | None:
         """Return the start of a slice with about this many spans or more, or None when the store has fewer."""
         before = "true" if self._until_ns is None else f"start_ns < {self._until_ns:d}"
@@ -178,7 +201,7 @@ class _Search:
                 f"trace_id IN (SELECT trace_id FROM {spans} WHERE coalesce(start_ns, -1) < {self._until_ns:d})"
             )
         rolled = f"(SELECT * FROM {spans} WHERE {' AND '.join(conditions)})" if conditions else spans
-        traces = self._traces_sql(self._chosen.where).replace("store.spans", rolled)
+        traces = _traces_sql(self._views["traces"], self._chosen.where).replace("store.spans", rolled)
         others = {name: view.sql.replace("store.spans", spans) for name, view in self._views.items()}
         shadows = [f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in {**others, "traces": traces}.items()]
         where = [f"({self._chosen.where})"]

@@ -5,24 +5,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter, trace_filter
-from llmops_sdk.store.reading._latest import TraceKey, latest_traces
+from llmops_sdk.store.reading._latest import TraceKey, known_traces, latest_traces
+from llmops_sdk.store.reading._trace_texts import TraceTexts, trace_texts
 from llmops_sdk.ui._answers import Answer, seconds, text_preview
 from llmops_sdk.ui._asked import Asked, with_values
 
-__all__ = ["LIST_COLUMNS", "LIST_NAMES", "list_traces", "newest", "trace_rows", "traces_sql"]
+__all__ = ["LIST_COLUMNS", "LIST_NAMES", "line_of", "list_traces", "newest", "trace_rows", "traces_sql"]
 
 _MAX_ROWS = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _PREVIEW = 4_000  # characters that are parsed for the beginning of a text
-LIST_COLUMNS = (
+_LIGHT = (
     "trace_id, start_time, duration_ms, name, status, errors, spans, cost, input_tokens, output_tokens, simulated, "
-    f"session_id, user_id, models, scores, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
+    "session_id, user_id, models, scores"
 )
+LIST_COLUMNS = f"{_LIGHT}, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
 """Columns of the view `traces` that a line of the list needs."""
 LIST_NAMES: tuple[str, ...] = (
     "trace_id", "start_time", "duration_ms", "name", "status", "errors", "spans", "cost", "input_tokens",
@@ -53,10 +57,27 @@ def newest(
         limit: The most lines.
         after: The key of the last line of the page before.
     """
-    page = latest_traces(asked.folder, LIST_COLUMNS, limit=limit, chosen=trace_filter(wanted), after=after)
-    found = trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in page.rows)
+    page = latest_traces(asked.folder, _LIGHT, limit=limit, chosen=trace_filter(wanted), after=after)
+    found = _with_texts(asked, page.rows)
     _add_errors(asked, found)
     return found, page.next
+
+
+def line_of(asked: Asked, key: TraceKey) -> dict[str, Any]:
+    """Return the line of one trace."""
+    [found] = _with_texts(asked, known_traces(asked.folder, [key], _LIGHT))
+    return found
+
+
+def _with_texts(asked: Asked, rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    texts = trace_texts(asked.folder, [_key_of(row) for row in rows], _PREVIEW)
+    whole = [(*row, *texts.get(row[0], TraceTexts())) for row in rows]
+    return trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in whole)
+
+
+def _key_of(row: Sequence[Any]) -> TraceKey:
+    start = row[1]
+    return TraceKey(-1 if start is None else (start - _EPOCH) // timedelta(microseconds=1) * 1_000, row[0])
 
 
 def traces_sql(wanted: Filter, limit: int) -> str:

@@ -281,7 +281,7 @@ def test_a_damaged_database_is_set_aside(calls: Calls, watch: Any):
     assert (folder / "damaged-watch.sqlite3").exists()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(("interval", "minutes"), [(600, 200), thorough(60, 1_700)])
 def test_a_backtest_is_what_a_live_replay_decides(
     calls: Calls, watch: Any, store: Path, interval: int, minutes: int
