@@ -14,9 +14,10 @@ from span_writer import START_NS, PlainSpan
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy
-from llmops_sdk.store.reading import _latest
+from llmops_sdk.store.reading import _latest, _warm
 from llmops_sdk.store.reading._filters import Filter, ScoreTest, trace_filter
-from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
+from llmops_sdk.store.reading._latest import TraceFilter, TraceKey, latest_traces
+from llmops_sdk.store.reading._trace_texts import TraceTexts, trace_texts
 from llmops_sdk.tracing.records._records import ScoreRecord
 
 COLUMNS = "trace_id, start_time, duration_ms, name, spans, cost, errors, status, user_id"
@@ -138,3 +139,15 @@ def test_a_trace_without_a_start_is_on_the_last_page(store):
 
 def test_an_empty_store_has_one_empty_page(tmp_path):
     assert latest_traces(tmp_path, "trace_id", limit=3) == ([], None)
+
+
+def test_texts_are_read_without_an_open_connection(store):
+    sink = StoreSink(store, compaction="manual")
+    sink.write([PlainSpan(trace_id=7, input=b'"asked"', output=b'"said"')])
+    sink.close(1.0)
+    [key] = [
+        TraceKey(START_NS // 1_000 * 1_000, trace_id)
+        for (trace_id,) in query("SELECT trace_id FROM traces", path=store).rows()
+    ]
+    _warm._idle.clear()
+    assert trace_texts(store, [key], 100) == {key.trace_id: TraceTexts('"asked"', '"said"')}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llmops_sdk.store.reading._latest import TraceKey, known_traces, spans_of
 from llmops_sdk.store.reading._query import run_query
+from llmops_sdk.store.schema._user_columns import current_views
 
 __all__ = ["TraceTexts", "trace_texts"]
 
@@ -41,13 +42,15 @@ def trace_texts(folder: Path, keys: Sequence[TraceKey], chars: int) -> dict[str,
         StoreError: The store cannot be read.
     """
     found: dict[str, TraceTexts] = {}
+    # A new connection has only the tables that its views read.
+    views = [view for view in current_views() if view.name == "traces"]
     lacking = list(keys)
     for said, answered in (_OWN, _WITH_MESSAGES):
         if lacking:
             sql = f"""SELECT trace_id, arg_min(left({said}, {chars:d}), start_ns),
                 arg_max(left({answered}, {chars:d}), start_ns + duration_ns)
                 FROM {spans_of(lacking)} WHERE parent_span_id IS NULL GROUP BY trace_id"""
-            found |= {row[0]: TraceTexts(*row[1:]) for row in run_query(sql, None, folder, None, ()).rows()}
+            found |= {row[0]: TraceTexts(*row[1:]) for row in run_query(sql, None, folder, None, views).rows()}
             lacking = [key for key in lacking if None in found.get(key.trace_id, (None,))]
     # No root says it: any span may. A trace that failed has no output, so that this is not rare.
     columns = f"trace_id, left(input, {chars:d}), left(output, {chars:d})"
