@@ -85,7 +85,7 @@ PAGES = (
         Read("histogram", histogram, "Traces over time: `bucket_s`, `x`, `ok`, `error`."),
     )),
     Page("/trace/{trace}", "Trace", "", "One trace as a waterfall, with each span's content.", (
-        Read("trace/{trace}", trace, "`summary`, `spans` in drawing order (empty columns are left out), `scores`, `losses`."),
+        Read("trace/{trace}", trace, "`summary`, `spans` in drawing order (no empty columns), `scores`, `losses`."),
         Read("span/{trace}/{span}", span, "All of one span: its columns, messages, events, attempts, verdicts, …"),
         Read("text", text, "A part of a long text of a span: `text`, `offset`, `chars`."),
     )),

@@ -82,8 +82,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tab(store: Path) -> Iterator[Tab]:
-    with serve_page(store) as served, chromium() as browser:
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def tab(store: Path, browser: Any) -> Iterator[Tab]:
+    with serve_page(store) as served:
         yield Tab(browser, served).enter()
 
 
@@ -198,8 +204,8 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def test_rare_text_is_found_in_a_million_spans_and_a_search_stops_at_once(large: Path):
-    with serve_page(large) as served, chromium() as browser:
+def test_rare_text_is_found_in_a_million_spans_and_a_search_stops_at_once(large: Path, browser: Any):
+    with serve_page(large) as served:
         tab = Tab(browser, served).enter()
         page = tab.page
         began = time.monotonic()
