@@ -121,6 +121,23 @@ def test_the_command_says_how_to_open_the_page(tmp_path, monkeypatch, capsys):
     assert f"with ?token= and the token in {token}" in said
 
 
+def test_cookies_of_programs_on_other_ports_lock_nobody_out(page):
+    with httpx.Client(base_url=page.url, trust_env=False, verify=False) as browser:
+        browser.get("/", params={"token": page.token})
+        [(name, value)] = browser.cookies.items()
+    own = f"{name}={value}"
+
+    def status(cookies: str) -> int:
+        return httpx.get(
+            f"{page.url}/traces", headers={"Cookie": cookies.encode()}, trust_env=False, verify=False
+        ).status_code
+
+    for other in ('w={"a": 1}', "bad name=1", "x", "ü=1", 'a="x', "=", f"{name}=old"):
+        assert (status(f"{other}; {own}"), status(f"{own}; {other}")) == (200, 200), other
+        assert status(other) == 401
+    assert status(f"{name}={value[:-1]}") == status(f"{name}={value}x") == 401
+
+
 def test_a_refusal_says_how_to_get_in(page):
     answer = httpx.get(page.url, trust_env=False, verify=False)
 
