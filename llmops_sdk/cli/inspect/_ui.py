@@ -33,11 +33,11 @@ def ui(
     ] = False,
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", metavar="FILE", help="A file with the token to ask for."),
+        typer.Option("--token-file", metavar="FILE", help="A file with your own token, which stays valid."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="Host header to accept in addition to localhost."),
+        typer.Option("--allow-host", metavar="NAME", help="Another name by which browsers reach the page."),
     ] = None,
     store: Store = None,
 ) -> None:
