@@ -1,6 +1,6 @@
 """Calls to models: functions, the class `LLM`, streams and prompt functions.
 
-Doors for other packages: `_decorator`, `_llm`, `_shared`, `_stream`.
+Doors for other packages: `_decorator`, `_llm`, `_prompt`, `_shared`, `_stream`.
 """
 
 from llmops_sdk.client._decorator import llm

@@ -112,7 +112,7 @@ def _endpoint(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         asked = replace(_asked_of(request, folder), read_only=read_only)
-        return await answered(request, queries, lambda: read.read(asked), read.seconds)
+        return await answered(request, queries, lambda: read.read(asked), read.seconds, folder)
 
     return answer
 

@@ -14,9 +14,9 @@ from typing import Any
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store import Result
 from llmops_sdk.store.reading._filters import Filter, make_filter
-from llmops_sdk.store.reading._query import query
+from llmops_sdk.store.reading._query import query, store_folder
 
-__all__ = ["Asked", "NotFoundError", "literal", "sql_command", "with_values"]
+__all__ = ["Asked", "NotFoundError", "literal", "on_store", "sql_command", "with_values"]
 
 _OPTIONS = ("since", "until", "name", "model", "session", "user", "status", "kind", "search")
 _NUMBERS = ("min_cost", "min_duration")
@@ -149,6 +149,13 @@ def with_values(sql: str, params: Mapping[str, Any]) -> str:
 def sql_command(sql: str) -> str:
     """Return the command line that runs this SQL."""
     return shlex.join(["llmops", "sql", sql])
+
+
+def on_store(command: str, folder: Path) -> str:
+    """Return a command line that reads this store, also where another one is configured."""
+    if not command or folder == store_folder(None):
+        return command
+    return f"{command} {shlex.quote(f'--store={folder}')}"
 
 
 def literal(value: Any) -> str:

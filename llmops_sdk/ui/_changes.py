@@ -61,7 +61,7 @@ def change_routes(
     return [
         Route(
             f"/api/v1/{name}",
-            _endpoint(change, threads, seconds, refused=read_only and name != "sql"),
+            _endpoint(change, threads, seconds, folder, refused=read_only and name != "sql"),
             methods=["POST"],
         )
         for name, (change, threads, seconds) in changes.items()
@@ -69,7 +69,7 @@ def change_routes(
 
 
 def _endpoint(
-    change: _Change, threads: Queries, seconds: float, *, refused: bool
+    change: _Change, threads: Queries, seconds: float, folder: Path, *, refused: bool
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         if refused:
@@ -80,7 +80,7 @@ def _endpoint(
             return error_answer(error)
         except ClientDisconnect:
             return Response(status_code=408)
-        return await answered(request, threads, lambda: change(body), seconds)
+        return await answered(request, threads, lambda: change(body), seconds, folder)
 
     return answer
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +12,7 @@ from starlette.responses import Response
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.errors import LLMOpsError, StoreError
 from llmops_sdk.ui._answers import Answer, as_json
-from llmops_sdk.ui._asked import NotFoundError
+from llmops_sdk.ui._asked import NotFoundError, on_store
 from llmops_sdk.ui._queries import BusyError, ClientLeftError, DeadlineError, Queries
 from llmops_sdk.ui.api.changes._replay import RefusedError
 
@@ -22,7 +24,9 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 )  # fmt: skip
 
 
-async def answered(request: Request, queries: Queries, read: Callable[[], Answer], seconds: float) -> Response:
+async def answered(
+    request: Request, queries: Queries, read: Callable[[], Answer], seconds: float, folder: Path
+) -> Response:
     """Return the answer of a read as JSON, or its error.
 
     Args:
@@ -30,14 +34,19 @@ async def answered(request: Request, queries: Queries, read: Callable[[], Answer
         queries: The threads for the read.
         read: Makes the answer.
         seconds: The time for its queries.
+        folder: The store's folder.
     """
     try:
-        answer = await queries.run(request, lambda: read().as_json(), seconds)
+        answer = await queries.run(request, lambda: _on_store(read(), folder).as_json(), seconds)
     except ClientLeftError:
         return Response(status_code=408)  # nobody reads it
     except (UsageError, RefusedError, NotFoundError, DeadlineError, BusyError, LLMOpsError) as error:
         return error_answer(error)
     return Response(answer, media_type="application/json")
+
+
+def _on_store(answer: Answer, folder: Path) -> Answer:
+    return replace(answer, command=on_store(answer.command, folder))
 
 
 def error_answer(error: Exception) -> Response:

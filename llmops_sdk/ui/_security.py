@@ -10,7 +10,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -61,7 +60,7 @@ class AccessRules:
     ) -> None:
         self.auth = auth
         self.token = token or secrets.token_urlsafe(24)
-        self._one_time = token is None
+        self.is_one_time = token is None
         self._hosts = frozenset(host.lower() for host in hosts)
         self._announce = announce
         self._cookie = secrets.token_urlsafe(32)
@@ -101,7 +100,7 @@ class AccessRules:
 
     def use_token(self) -> None:
         """Make the token invalid, if it is for one browser only, and announce the next one."""
-        if self._one_time:
+        if self.is_one_time:
             self.token = secrets.token_urlsafe(24)
             if self._announce is not None:
                 self._announce(self.token)
@@ -115,11 +114,10 @@ class AccessRules:
         """Return whether a request may see the page."""
         if self.auth == "host" or self.has_bearer(headers):
             return True
-        try:
-            found = SimpleCookie("; ".join(headers.get("cookie", []))).get(_cookie_name(scope))
-        except CookieError:
-            return False
-        return found is not None and hmac.compare_digest(found.value.encode(), self._cookie.encode())
+        # Each by itself, and any may fit: programs on other ports set cookies that are not valid, or have our name.
+        given = [one.strip() for line in headers.get("cookie", []) for one in line.split(";")]
+        own = f"{_cookie_name(scope)}={self._cookie}".encode()
+        return any(hmac.compare_digest(one.encode(), own) for one in given)
 
     def cookie(self, scope: Scope) -> str:
         """Return the `Set-Cookie` header of this process."""
@@ -170,17 +168,25 @@ class Guarded:
         if given and self._rules.auth == "token" and scope["method"] == "GET":
             is_known = self._rules.is_known(scope, headers)
             if not is_known and not self._rules.is_token(given[0]):
-                return _refused(401, "the token is not valid any more: use the newest address that llmops ui printed")
+                return _refused(401, f"the token is not valid. {_no_token(self._rules)}")
             # The token leaves the address, and so the history.
             rest = urlencode([(name, value) for name, value in query if name != "token"])
-            answer = RedirectResponse(f"{quote(root + path)}{'?' + rest if rest else ''}", 303)
+            # One slash: two begin the name of another host.
+            place = quote("/" + (root + path).lstrip("/"))
+            answer = RedirectResponse(f"{place}{'?' + rest if rest else ''}", 303)
             if not is_known:
                 answer.headers["Set-Cookie"] = self._rules.cookie(scope)
                 self._rules.use_token()
             return answer
         if not self._rules.is_known(scope, headers):
-            return _refused(401, "open the address that llmops ui printed: it has the token")
+            return _refused(401, _no_token(self._rules))
         return None
+
+
+def _no_token(rules: AccessRules) -> str:
+    if rules.is_one_time:
+        return "Open the newest address that llmops ui printed: it has the token, which opens one browser"
+    return "Add ?token=… to the address, with your token; a program sends the header Authorization: Bearer …"
 
 
 def _cookie_name(scope: Scope) -> str:

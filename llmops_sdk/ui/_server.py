@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from llmops_sdk.collect._access import is_loopback
 from llmops_sdk.errors import ConfigError
@@ -16,6 +19,7 @@ from llmops_sdk.ui._security import AccessRules
 __all__ = ["PageServer"]
 
 _CONNECTIONS = 256
+_REQUEST_SECONDS = 10.0
 
 
 class PageServer:
@@ -63,6 +67,7 @@ class PageServer:
         )
         config = uvicorn.Config(
             application(folder, self._rules, read_only=read_only, isolated=allow_remote),
+            http=_Connection,
             log_level="warning",
             access_log=False,  # addresses hold tokens and filters
             ws="none",
@@ -104,3 +109,44 @@ def _listening(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror}. Another llmops ui may run there; use --port 0"
         ) from error
     return listening
+
+
+class _Connection(H11Protocol):
+    """A connection that ends when it sends no whole head of a request in time: else idle ones would use all places."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Read, and wait for the rest of a request that has begun."""
+        super().data_received(data)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _wait(self) -> None:
+        if self._is_answering():
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(_REQUEST_SECONDS, self._end)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _end(self) -> None:
+        self._waiting = None
+        if not self._is_answering():
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is not None and not cycle.response_complete

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.store.reading._ended import EndedSpans
@@ -28,6 +29,7 @@ _SEARCH_SECONDS = 60.0
 _POLL_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
+_STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 _MAX_SPANS = 20_000
 _MAX_BYTES = 16 * 1024 * 1024  # of lines, for each stream
 
@@ -93,10 +95,13 @@ class Streams:
                 max_bytes=_MAX_BYTES, content=True,
             )  # fmt: skip
 
-        return _stream(self._followed(follow))
+        self._live += 1
+        return _LiveResponse(self._followed(follow), self._ended)
+
+    def _ended(self) -> None:
+        self._live -= 1
 
     async def _followed(self, follow: Callable[[], EndedSpans]) -> AsyncIterator[bytes]:
-        self._live += 1
         loop = asyncio.get_running_loop()
         last_sent = time.monotonic()
         opening = loop.run_in_executor(self._threads, follow)
@@ -131,7 +136,6 @@ class Streams:
         except LLMOpsError as error:
             yield _event("error", {"type": type(error).__name__, "message": str(error)})
         finally:
-            self._live -= 1
             # The browser may have left while a thread works.
             step.add_done_callback(lambda _: _close(opening))
 
@@ -163,4 +167,24 @@ def _event(name: str, data: Any, position: str | None = None) -> bytes:
 
 
 def _stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
+
+
+class _LiveResponse(StreamingResponse):
+    """A live stream, which is counted from the request on: many requests may come at once.
+
+    Args:
+        events: The events.
+        ended: Called when the stream has ended, also when it has sent nothing.
+    """
+
+    def __init__(self, events: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()

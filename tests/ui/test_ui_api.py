@@ -253,7 +253,7 @@ def test_sql_is_confined_bounded_and_one_at_a_time(page):
     assert found["rows"][0][0] == str(START_NS)
     assert [one["type"] for one in found["columns"]] == ["BIGINT", "VARCHAR[]", "VARCHAR"]
     cut = ask("SELECT * FROM range(5000)").json()
-    assert (len(cut["data"]["rows"]), cut["data"]["total"]) == (1_000, 5_000)
+    assert (len(cut["data"]["rows"]), cut["data"]["total"]) == (1_000, 1_000)
     for sql in (
         "DELETE FROM spans",
         "SELECT * FROM read_text('/etc/passwd')",

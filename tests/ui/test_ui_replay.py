@@ -6,10 +6,11 @@ import json
 
 import httpx
 import pytest
-from ui_page import Page
+from ui_page import Page, PlainSpan, message
 
 import llmops_sdk as llmops
-from llmops_sdk.store import query
+from llmops_sdk.store import StoreSink, query
+from llmops_sdk.tracing.records._records import Json
 
 TOOL = {
     "type": "function",
@@ -106,3 +107,51 @@ def test_a_replay_needs_the_configured_store(configured, open_page, tmp_path):
     answer = open_page(tmp_path / "another").post("replay", {"trace_id": "0" * 32, "span_id": "0" * 16})
 
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("gen_ai.input.messages", ["x"], "unknown form"),
+        ("gen_ai.input.messages", [{"role": "user", "parts": "abc"}], "unknown form"),
+        ("gen_ai.input.messages", [{"role": "user", "parts": [1]}], "unknown form"),
+        ("gen_ai.input.messages", [{"role": "evil", "parts": [{"type": "text", "content": "a"}]}], "the role 'evil'"),
+        ("gen_ai.input.messages", [{"role": "tool", "parts": [{"type": "tool_call_response"}]}], "tool_call_id"),
+        ("llmops.model.name", ["a"], ""),
+    ],
+)
+def test_a_call_that_another_program_stored_oddly_gets_a_clear_answer(configured, open_page, name, value, said):
+    folder = configured()
+    attributes = {
+        "gen_ai.request.model": "echo", "gen_ai.provider.name": "offline",
+        "gen_ai.input.messages": Json(json.dumps([message("user", "hi")]).encode()),
+    }  # fmt: skip
+    sink = StoreSink(folder)
+    odd = {**attributes, name: Json(json.dumps(value).encode())}
+    sink.write([PlainSpan(name="odd", kind="llm", trace_id=7, span_id=2, attributes=odd)])
+    sink.close(5.0)
+
+    answer = open_page(folder).post("replay", {"trace_id": f"{7:032x}", "span_id": f"{2:016x}"})
+
+    assert answer.status_code == (400 if said else 200)
+    assert said in answer.text
+
+
+def test_messages_that_no_model_takes_are_refused_before_anything_is_sent(configured, open_page):
+    folder = configured()
+    call = stored_call()
+    page = open_page(folder)
+
+    for messages in ([{}], [{"role": "user", "content": 5}], [{"role": 1, "content": "a"}]):
+        assert page.post("replay", {**call, "messages": messages, "max_cost": 0}).status_code == 400
+    for ids in ({"trace_id": "x"}, {"span_id": 5}, {"span_id": None}):
+        assert page.post("replay", {**call, **ids}).status_code == 400
+
+
+def test_results_before_a_refusal_are_shown(configured, open_page):
+    folder = configured()
+    call = stored_call()
+
+    sent = open_page(folder).post("replay", {**call, "model": "offline/none", "max_cost": 0}).json()["data"]
+
+    assert "there is no model" in sent["results"][0]["error"]

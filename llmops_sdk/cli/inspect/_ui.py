@@ -16,6 +16,7 @@ from llmops_sdk.cli._options import Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._reading import store_folder
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.store.reading._query import is_store
 
 __all__ = ["ui"]
 
@@ -32,11 +33,11 @@ def ui(
     ] = False,
     token_file: Annotated[
         Path | None,
-        typer.Option("--token-file", metavar="FILE", help="A file with the token to ask for."),
+        typer.Option("--token-file", metavar="FILE", help="A file with your own token, which stays valid."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="Host header to accept in addition to localhost."),
+        typer.Option("--allow-host", metavar="NAME", help="Another name by which browsers reach the page."),
     ] = None,
     store: Store = None,
 ) -> None:
@@ -47,19 +48,23 @@ def ui(
 
     folder = store_folder(store)
 
-    to_open = [webbrowser.open] if open_ else []
+    token = _token(token_file)
+    announced: list[str] = []
 
     def announce(address: str) -> None:
+        if announced:
+            print("a browser has used that address; for another browser:", file=sys.stderr, flush=True)
+        elif open_:  # once: the next address is for another browser
+            webbrowser.open(address if token is None else f"{address}?token={token}")
+        announced.append(address)
         print(address, flush=True)
-        if to_open:  # once: the next address is for another browser
-            to_open.pop()(address)
 
     try:
         server = PageServer(
             folder,
             host=host,
             port=port,
-            token=_token(token_file),
+            token=token,
             allow_hosts=allow_host or (),
             allow_remote=allow_remote,
             read_only=read_only,
@@ -67,7 +72,10 @@ def ui(
         )
     except ConfigError as error:
         raise UsageError(str(error)) from error
-    print(f"showing {folder}; press Ctrl-C to stop. Open this address in a browser:", file=sys.stderr, flush=True)
+    if not is_store(folder):
+        print(f"there is no store at {folder} yet: the page is empty until a program writes it", file=sys.stderr)
+    how = "" if token is None else f", with ?token= and the token in {token_file}"
+    print(f"showing {folder}; press Ctrl-C to stop. Open this address in a browser{how}:", file=sys.stderr, flush=True)
     # Ctrl-C is the normal way to end it.
     with suppress(KeyboardInterrupt):
         server.run()

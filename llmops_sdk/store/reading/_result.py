@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from llmops_sdk.store.duck._sql import duckdb
 
-__all__ = ["TABLE", "Result"]
+__all__ = ["TABLE", "Result", "held_bytes"]
 
 TABLE = "store.result"
 """The table with the rows, in the result's connection."""
@@ -203,6 +203,16 @@ class Result:
         return (
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._footer(40))}</p>"
         )
+
+
+def held_bytes(result: Result) -> int:
+    """Return about how many bytes of memory the rows of a result take in DuckDB."""
+    connection = result._connection.cursor()  # pyright: ignore[reportPrivateUsage] - of this module
+    found = connection.execute(
+        "SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() "
+        "WHERE tag IN ('IN_MEMORY_TABLE', 'OVERFLOW_STRINGS')"
+    ).fetchone()
+    return int(found[0] or 0) if found else 0
 
 
 def _shown(value: object) -> str:

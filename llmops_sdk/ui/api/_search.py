@@ -10,7 +10,7 @@ from typing import Any
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter
-from llmops_sdk.ui._asked import Asked, literal
+from llmops_sdk.ui._asked import Asked, literal, on_store
 from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows, traces_sql
 
 __all__ = ["Search"]
@@ -57,7 +57,7 @@ class Search:
         self._is_split = False
         self._seen: set[str] = set()
         self.sql = traces_sql(self._wanted, self._limit)
-        self.command = asked.command("traces", f"--limit={self._limit}")
+        self.command = on_store(asked.command("traces", f"--limit={self._limit}"), asked.folder)
         self.found = 0
         self.is_done = False
         self.is_complete = False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmops_sdk._util._usage import UsageError
+from llmops_sdk.errors import QueryError
 from llmops_sdk.store.reading._query import query
+from llmops_sdk.store.reading._result import Result, held_bytes
 from llmops_sdk.ui._answers import Answer, cut
 from llmops_sdk.ui._asked import sql_command
 
@@ -16,6 +19,8 @@ __all__ = ["SQL_SECONDS", "run_sql"]
 SQL_SECONDS = 10.0
 _MAX_ROWS = 1_000
 _MAX_SQL = 50_000
+_MAX_BYTES = 64 * 1024 * 1024
+_SELECT = re.compile(r"\s*(SELECT|WITH|FROM|VALUES)\b", re.IGNORECASE)
 
 
 def run_sql(folder: Path, body: Mapping[str, Any], *, isolated: bool) -> Answer:
@@ -27,18 +32,35 @@ def run_sql(folder: Path, body: Mapping[str, Any], *, isolated: bool) -> Answer:
         isolated: Whether to run it in a process of its own, with a limit of memory.
 
     Raises:
-        QueryError: The SQL is not valid, not allowed, or took too long.
+        QueryError: The SQL is not valid, not allowed, or took too long; or its rows are too large.
         UsageError: There is no SQL, or it is too long.
     """
     sql = body.get("sql")
     if not isinstance(sql, str) or not sql.strip() or len(sql) > _MAX_SQL:
         raise UsageError(f"sql must be a query of at most {_MAX_SQL:,} characters")
-    result = query(sql, path=folder, timeout=SQL_SECONDS, isolated=isolated)
+    result = _first_rows(folder, sql, isolated=isolated)
     rows = [[cut(cell) if isinstance(cell, str) else cell for cell in row] for row in result.head(_MAX_ROWS)]
     data = {
         "columns": [{"name": name, "type": kind} for name, kind in zip(result.columns, result.types, strict=True)],
         "rows": rows,
-        "total": len(result),
+        "total": len(rows),
     }
-    notes = [f"the first {_MAX_ROWS:,} of {len(result):,} rows"] if len(result) > _MAX_ROWS else []
+    notes = [f"only the first {_MAX_ROWS:,} rows are shown"] if len(result) > _MAX_ROWS else []
     return Answer(data, sql, sql_command(sql), notes=notes)
+
+
+def _first_rows(folder: Path, sql: str, *, isolated: bool) -> Result:
+    """Return the rows to show and one more. All rows of a large store would need much memory, for nothing."""
+    bounded = f"FROM ({sql.strip().removesuffix(';')}\n) LIMIT {_MAX_ROWS + 1}" if _SELECT.match(sql) else sql
+    try:
+        result = query(bounded, path=folder, timeout=SQL_SECONDS, isolated=isolated)
+    except QueryError as error:
+        raise QueryError(str(error).replace(bounded, sql), sql=sql) from error
+    size = held_bytes(result)
+    if size > _MAX_BYTES:
+        raise QueryError(
+            f"the rows hold {size // 2**20:,} MiB, and the page shows {_MAX_BYTES // 2**20} MiB: select fewer columns "
+            "or rows, or the beginning of a text with left(input, 1000)",
+            sql=sql,
+        )
+    return result

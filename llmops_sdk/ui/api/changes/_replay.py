@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +13,9 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.client import chat
+from llmops_sdk.client._prompt import messages_of
 from llmops_sdk.config import Settings, current, resolve_model
-from llmops_sdk.errors import ProviderError
+from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.providers import Request
 from llmops_sdk.resilience.budgets._estimate import Estimator
 from llmops_sdk.tracing import context, flush, span
@@ -53,7 +55,10 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
     if settings.store.path.absolute() != folder.absolute():
         raise RefusedError("a replay is stored in the configured store: start llmops ui without --store")
     call = _stored_call(folder, body)
-    messages = _messages(body.get("messages"), call["input_messages"])
+    try:
+        messages = messages_of(_messages(body.get("messages"), call["input_messages"]))
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
     model = body.get("model") or _model_of(call, settings)
     if not isinstance(model, str) or len(model) > 300:
         raise UsageError("model must be the name of a model")
@@ -95,13 +100,18 @@ def _model_of(call: Mapping[str, Any], settings: Settings) -> str:
     except orjson.JSONDecodeError:
         attributes = {}
     name, target = attributes.get("llmops.model.name"), attributes.get("llmops.model.target")
-    return str(name) if name in settings.models else str(target or f"{call['provider']}/{call['request_model']}")
+    return (
+        name
+        if isinstance(name, str) and name in settings.models
+        else str(target or f"{call['provider']}/{call['request_model']}")
+    )
 
 
 def _stored_call(folder: Path, body: Mapping[str, Any]) -> dict[str, Any]:
     ids = {"trace": body.get("trace_id"), "span": body.get("span_id")}
-    if not all(isinstance(one, str) for one in ids.values()):
-        raise UsageError("give trace_id and span_id of the call")
+    for (key, value), digits in zip(ids.items(), (32, 16), strict=True):
+        if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
+            raise UsageError(f"give trace_id and span_id of the call: {key}_id must have {digits} hex digits")
     found = Asked(folder).rows(_CALL, ids)
     if not found:
         raise NotFoundError("the store has no such call to a model")
@@ -132,7 +142,7 @@ def _send(
         try:
             # The stored answer must not come back from the cache.
             response = chat([dict(one) for one in messages], model=model, cache=False, **cast("Any", dict(options)))
-        except ProviderError as error:
+        except LLMOpsError as error:  # also of a guard or a limit: the variants before cost money already
             result["error"] = f"{type(error).__name__}: {error}"
             made.record_exception(error)
         else:
@@ -195,14 +205,17 @@ def _messages(given: object, stored: str | None) -> list[dict[str, Any]]:
         found = None
     if not isinstance(found, list) or not found:
         raise UsageError("the messages of this call are not stored: give messages")
-    return [_message(cast("dict[str, Any]", one)) for one in cast("list[Any]", found)]
+    return [_message(one) for one in cast("list[Any]", found)]
 
 
-def _message(stored: dict[str, Any]) -> dict[str, Any]:
-    role = str(stored.get("role", "user"))
+def _message(given: object) -> dict[str, Any]:
+    stored = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    role, parts = str(stored.get("role", "user")), cast("object", stored.get("parts"))
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in cast("list[object]", parts)):
+        raise UsageError("the messages of this call are stored in an unknown form: give messages")
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
-    for part in cast("list[dict[str, Any]]", stored.get("parts") or []):
+    for part in cast("list[dict[str, Any]]", parts):
         kind = part.get("type")
         if kind == "text":
             texts.append(str(part.get("content", "")))

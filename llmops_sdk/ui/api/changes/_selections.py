@@ -10,7 +10,7 @@ from typing import Any, cast
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.datasets import Dataset
 from llmops_sdk.ui._answers import Answer
-from llmops_sdk.ui._asked import literal, sql_command
+from llmops_sdk.ui._asked import NotFoundError, literal, sql_command
 
 __all__ = ["save_selection"]
 
@@ -33,12 +33,13 @@ def save_selection(folder: Path, body: Mapping[str, Any]) -> Answer:
 
     Raises:
         DatasetError: The name is impossible, or no row is usable.
+        NotFoundError: The store has none of the traces.
         UsageError: Something in the body is not valid.
     """
     name, given, form = body.get("name"), body.get("trace_ids"), body.get("form", "eval")
     if not isinstance(name, str):
         raise UsageError("name must be the name of the data set")
-    if form not in _QUERIES:
+    if not isinstance(form, str) or form not in _QUERIES:
         raise UsageError(f"form must be one of {', '.join(_QUERIES)}")
     ids = cast("list[Any]", given) if isinstance(given, list) else []
     if not 1 <= len(ids) <= _MAX_IDS or not all(
@@ -47,6 +48,8 @@ def save_selection(folder: Path, body: Mapping[str, Any]) -> Answer:
         raise UsageError(f"trace_ids must be a list of 1 to {_MAX_IDS:,} ids of traces, of 32 hex digits each")
     sql = _QUERIES[form].format(ids=", ".join(map(literal, dict.fromkeys(ids))))
     made = Dataset.from_query(sql, path=folder, timeout=30.0)
+    if not made.items:
+        raise NotFoundError("the store has none of these traces, or none of their calls ended well")
     if body.get("add") is True:
         made = _added(made, name, folder)
     saved = made.save(name, path=folder)
