@@ -249,8 +249,8 @@ def live(store: OurStore, writer: str) -> Table:
         assert next(events).name == "ready"
         child = Child(writer, "--write-traces", store.path)
         assert child.read() == "ready"
-        for number in range(_LIVES):
-            name = f"live {number}"
+        for _ in range(_LIVES):
+            name = f"live {time.time_ns()}"
             child.say(name)
             flushed = child.read()
             came = next(
