@@ -16,8 +16,7 @@ from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.reading import _latest, _warm
 from llmops_sdk.store.reading._filters import Filter, ScoreTest, trace_filter
-from llmops_sdk.store.reading._latest import TraceFilter, TraceKey, latest_traces
-from llmops_sdk.store.reading._trace_texts import TraceTexts, trace_texts
+from llmops_sdk.store.reading._latest import TraceFilter, TraceKey, TraceTexts, latest_traces, trace_texts
 from llmops_sdk.tracing.records._records import ScoreRecord
 
 COLUMNS = "trace_id, start_time, duration_ms, name, spans, cost, errors, status, user_id"

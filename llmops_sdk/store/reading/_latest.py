@@ -20,13 +20,15 @@ from llmops_sdk.store.schema._span_views import traces_sql_without_scores
 from llmops_sdk.store.schema._user_columns import current_views
 from llmops_sdk.store.schema._views import View
 
-__all__ = ["TraceFilter", "TraceKey", "TracePage", "known_traces", "latest_traces", "spans_of"]
+__all__ = ["TraceFilter", "TraceKey", "TracePage", "TraceTexts", "known_traces", "latest_traces", "trace_texts"]
 
 _SLICE_SPANS = 64
 """Spans a wanted trace in the first slice."""
 _GROWTH = 16
 _SLICES = 3
 _GUESSES = 8
+_OWN_TEXTS = ("input", "output")
+_WITH_MESSAGES = ("coalesce(input, input_messages)", "coalesce(output, output_messages)")
 _START_US = "coalesce(epoch_us(start_time), -1)"  # a foreign line may have no start
 _ORDER = f"ORDER BY {_START_US} DESC, trace_id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -66,6 +68,13 @@ class TracePage(NamedTuple):
     rows: list[tuple[Any, ...]]
     next: TraceKey | None
     """Pass it as `after` to get the next page; None on the last one."""
+
+
+class TraceTexts(NamedTuple):
+    """The beginnings of a trace's first input and last output."""
+
+    input: str | None = None
+    output: str | None = None
 
 
 def latest_traces(
@@ -118,11 +127,43 @@ def known_traces(
     if not keys:
         return []
     view = next(view for view in current_views() if view.name == "traces")
-    rolled = _traces_sql(view, columns).replace("store.spans", spans_of(keys))
+    rolled = _traces_sql(view, columns).replace("store.spans", _spans_of(keys))
     return run_query(f"SELECT {columns} FROM ({rolled}) {_ORDER}", None, folder, timeout, [view]).rows()
 
 
-def spans_of(keys: Sequence[TraceKey]) -> str:
+def trace_texts(folder: Path, keys: Sequence[TraceKey], chars: int) -> dict[str, TraceTexts]:
+    """Return the texts that the view `traces` gives, cut, by the id of the trace.
+
+    The view takes messages where a span has no input. To read messages means to unpack the widest column of the store,
+    and most roots have an input of their own: the columns are read one after the other, each for the traces that still
+    lack a text.
+
+    Args:
+        folder: The store's folder.
+        keys: The traces.
+        chars: The most characters of a text.
+
+    Raises:
+        QueryError: It took too long.
+        StoreError: The store cannot be read.
+    """
+    found: dict[str, TraceTexts] = {}
+    # A new connection has only the tables that its views read.
+    views = [view for view in current_views() if view.name == "traces"]
+    lacking = list(keys)
+    for said, answered in (_OWN_TEXTS, _WITH_MESSAGES):
+        if lacking:
+            sql = f"""SELECT trace_id, arg_min(left({said}, {chars:d}), start_ns),
+                arg_max(left({answered}, {chars:d}), start_ns + duration_ns)
+                FROM {_spans_of(lacking)} WHERE parent_span_id IS NULL GROUP BY trace_id"""
+            found |= {row[0]: TraceTexts(*row[1:]) for row in run_query(sql, None, folder, None, views).rows()}
+            lacking = [key for key in lacking if None in found.get(key.trace_id, (None,))]
+    # No root says it: any span may. A trace that failed has no output, so that this is not rare.
+    columns = f"trace_id, left(input, {chars:d}), left(output, {chars:d})"
+    return found | {row[0]: TraceTexts(*row[1:]) for row in known_traces(folder, lacking, columns)}
+
+
+def _spans_of(keys: Sequence[TraceKey]) -> str:
     """Return SQL for the spans of these traces, with the columns of `store.spans`."""
     oldest = min(keys).start_ns
     begun = f"start_ns >= {oldest:d} AND " if oldest >= 0 else ""

@@ -12,8 +12,7 @@ import orjson
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter, trace_filter
-from llmops_sdk.store.reading._latest import TraceKey, known_traces, latest_traces
-from llmops_sdk.store.reading._trace_texts import TraceTexts, trace_texts
+from llmops_sdk.store.reading._latest import TraceKey, TraceTexts, known_traces, latest_traces, trace_texts
 from llmops_sdk.ui._answers import Answer, seconds, text_preview
 from llmops_sdk.ui._asked import Asked, with_values
 
