@@ -42,13 +42,15 @@ _SUBPACKAGES = (
     "store",
     "collect",
     "testing",
+    "routing",
+    "drift",
     "datasets",
     "evals",
     "evals.metrics",
     "evals.stats",
 )
 # Of these the page has the functions too: they are imported from the subpackage.
-_WITH_FUNCTIONS = frozenset({"evals", "evals.metrics", "evals.stats"})
+_WITH_FUNCTIONS = frozenset({"drift", "evals", "evals.metrics", "evals.stats"})
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
