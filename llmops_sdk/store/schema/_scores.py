@@ -21,7 +21,8 @@ _COLUMNS = (
     StoredColumn("time_ns", "BIGINT", "When, since the epoch.", "ns"),
 )
 
-# The latest score wins: the user changes a score by giving it again, and takes it back by giving it without a value.
+# The latest score wins: the user changes a score by giving it again. Who takes a score back on the local page writes a
+# record without a value. Other programs report results without a value, which are shown.
 _SQL = """SELECT trace_id, span_id, name, value, label, comment, source, make_timestamp(time_ns // 1000) AS time,
     session_id, document_id,
     CASE WHEN session_id IS NOT NULL THEN 'session' WHEN document_id IS NOT NULL THEN 'document'
@@ -29,7 +30,7 @@ _SQL = """SELECT trace_id, span_id, name, value, label, comment, source, make_ti
 FROM store.scores
 QUALIFY row_number() OVER (
     PARTITION BY coalesce(span_id, trace_id), session_id, document_id, name, source ORDER BY time_ns DESC) = 1
-    AND (value IS NOT NULL OR label IS NOT NULL OR comment IS NOT NULL)"""
+    AND (value IS NOT NULL OR label IS NOT NULL OR comment IS NOT NULL OR coalesce(source, '') NOT LIKE 'ui:%')"""
 
 SCORES = RecordStream(
     name="scores",

@@ -89,18 +89,19 @@ _TRACE = (
 
 
 # A score may name its span alone. The join costs nothing without such scores: DuckDB then leaves the spans unread.
-# One without a value takes back the earlier ones of its source.
-_JUDGED = """SELECT trace_id, json_group_object(name, score) AS scores FROM (
+# A record of the local page without a value takes back the earlier ones of its source.
+_SAYS = "(value IS NOT NULL OR label IS NOT NULL OR source LIKE 'ui:%')"
+_JUDGED = f"""SELECT trace_id, json_group_object(name, score) AS scores FROM (
     SELECT trace_id, name, arg_max(score, judged_ns) AS score FROM (
         SELECT trace_id, span_id, name, source, max(time_ns) AS judged_ns,
             arg_max_null(coalesce(to_json(value), to_json(label)), time_ns) AS score FROM (
             SELECT trace_id, span_id, name, source, value, label, time_ns FROM store.scores
-            WHERE trace_id IS NOT NULL AND document_id IS NULL
+            WHERE trace_id IS NOT NULL AND document_id IS NULL AND {_SAYS}
             UNION ALL
             SELECT of_span.trace_id, span_id, name, source, value, label, time_ns
             FROM (SELECT trace_id, span_id FROM store.spans) AS of_span JOIN (
                 SELECT span_id, name, source, value, label, time_ns FROM store.scores
-                WHERE trace_id IS NULL AND document_id IS NULL AND span_id IS NOT NULL) USING (span_id))
+                WHERE trace_id IS NULL AND document_id IS NULL AND span_id IS NOT NULL AND {_SAYS}) USING (span_id))
         GROUP BY ALL)
     GROUP BY trace_id, name)
 WHERE score IS NOT NULL GROUP BY trace_id"""
