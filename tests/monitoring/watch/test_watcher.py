@@ -25,18 +25,6 @@ ERRORS = {"name": "errs", "metric": "errors", "threshold": 0.2, "window": "5m", 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def calls(store: Path) -> Iterator[Calls]:
-    calls = Calls(store)
-    yield calls
-    calls.close()
-
-
-@pytest.fixture
 def watch(store: Path) -> Iterator[Callable[..., tuple[Watcher, Turned, FileQueue]]]:
     opened: list[Watcher] = []
 
