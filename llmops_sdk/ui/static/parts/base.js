@@ -3,10 +3,9 @@ import { h } from "../vendor/preact.js";
 import { useEffect, useState } from "../vendor/hooks.js";
 import htm from "../vendor/htm.js";
 
-// The one place that binds htm to Preact. Templates become DOM nodes; no text is ever parsed as HTML.
-
 export { Fragment, render } from "../vendor/preact.js";
 export { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/hooks.js";
+// The one place that binds htm to Preact. Templates become DOM nodes; no text is ever parsed as HTML.
 export const html = htm.bind(h);
 
 /** Join class names; false and null are left out. */

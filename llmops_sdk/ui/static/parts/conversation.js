@@ -3,8 +3,6 @@ import { classes, href, html, useState } from "./base.js";
 import { post, useServer } from "./server.js";
 import { Json, number, Text, visible } from "./text.js";
 
-// Messages as a conversation: roles, tool calls with their arguments, results of tools, and parts that are not text.
-
 // Images come only from the store; the name is the digest of the content.
 const STORED = /^blobs\/([0-9a-f]{64}\.(?:png|jpe?g|gif|webp))$/;
 

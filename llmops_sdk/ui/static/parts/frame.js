@@ -2,8 +2,6 @@
 import { classes, html, setQuery, useEffect, useRef, useRoute, useState } from "./base.js";
 import { CopyButton, count, cut, visible } from "./text.js";
 
-// What every page has: its heading, the SQL and the command that give the same, notes, errors, and places that are empty.
-
 /** The heading of a page and what stands beside it. */
 export function Heading({ title, subtitle, children }) {
   useEffect(() => { document.title = `${visible(cut(title, 120))} · llmops`; }, [title]);
