@@ -13,9 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from caching_data import Sets
+from caching_data import HERE, KEPT, Sets
+from environments import environment
 from guardrails_tables import Results, table
 
 from llmops_sdk.caching import SemanticCache
@@ -29,6 +31,7 @@ from llmops_sdk.embeddings import open_embedder, vocabulary
 __all__ = ["look_ups", "processes", "small_costs"]
 
 _ASKED = 200
+_EXACT = 100_000  # up to so many entries, each is compared
 _PROCESSES, _EACH = 8, 250
 
 
@@ -82,31 +85,53 @@ def _resident() -> int:
 
 
 def look_ups(results: Results, sets: Sets, sizes: Sequence[int]) -> None:
-    """Measure `get` of questions that are not stored, by the number of entries."""
+    """Measure `get` of questions that are not stored, by the number of entries, and without and with usearch.
+
+    Each row is a process of its own: the memory of a row is not that of the rows before it.
+    """
+    rows: list[list[str]] = []
+    usearch = environment(HERE / "requirements-caching" / "usearch.txt", KEPT / "usearch")
+    (packages,) = usearch.parent.parent.glob("lib/python*/site-packages")
     asked = [text for text, _ in sets.test[:_ASKED]]
-    embedder = open_embedder("static")
-    rows: list[tuple[object, ...]] = []
     for size in sizes:
-        texts = _texts(sets, size)
         with tempfile.TemporaryDirectory() as made:
-            _fill(Path(made), texts)
-            before = _resident()
-            with SemanticCache(path=made, max_entries=10**7) as cache:
-                begin = time.perf_counter()
-                cache.get("the first look-up loads the entries")
-                load = time.perf_counter() - begin
-                median, slow, processor = _times(cache.get, asked)
-                memory, disk = _resident() - before, cache.stats().bytes
-                recall = _recall(cache, embedder.embed(texts), asked[:50])
-        rows.append(
-            (
-                f"{size:,}", f"{median:.2f}", f"{slow:.2f}", f"{processor:.2f}", f"{load:.1f}", f"{recall:.3f}",
-                f"{disk / size:,.0f}", f"{memory / size:,.0f}",
-            )
-        )  # fmt: skip
-        results.value(f"ms of CPU of a look-up, {size:,} entries", processor)
-    head = ("entries", "get, ms", "p99", "CPU, ms", "first, s", "recall", "bytes each on disk", "in memory")
+            texts = _texts(sets, size)
+            _fill(Path(made) / "cache", texts)
+            file = Path(made) / "task.json"
+            file.write_text(json.dumps({"folder": f"{made}/cache", "texts": texts, "asked": asked}), "utf-8")
+            for found in [None, packages] if size > _EXACT else [None]:
+                done = subprocess.run(
+                    [sys.executable, __file__, str(file), *([] if found is None else [str(found)])],
+                    capture_output=True, text=True, timeout=1_800, check=False,
+                )  # fmt: skip
+                if done.returncode:
+                    sys.exit(f"the look-ups among {size:,} entries failed:\n{done.stderr[-2000:]}")
+                row = json.loads(done.stdout)
+                rows.append([f"{size:,}", "every entry" if found is None else "usearch", *row["cells"]])
+                name = f"ms of CPU of a look-up, {size:,} entries" + ("" if found is None else ", usearch")
+                results.value(name, row["processor"])
+    head = ("entries", "compares", "get, ms", "p99", "CPU, ms", "first, s", "recall", "bytes each on disk", "in memory")
     results.table("Look-ups of `SemanticCache` with the static embedder, 256 numbers a vector", table(head, rows))
+
+
+def _look_up(task: dict[str, Any]) -> dict[str, Any]:
+    """As a process: measure the look-ups of a row."""
+    folder, texts, asked = task["folder"], task["texts"], task["asked"]
+    open_embedder("static").embed(["so that its table is in memory"])
+    before = _resident()
+    with SemanticCache(path=folder, max_entries=10**7) as cache:
+        begin = time.perf_counter()
+        cache.get("the first look-up loads the entries")
+        load = time.perf_counter() - begin
+        median, slow, processor = _times(cache.get, asked)
+        memory, disk = _resident() - before, cache.stats().bytes
+        recall = _recall(cache, open_embedder("static").embed(texts), asked[:50])
+    size = len(texts)
+    cells = [
+        f"{median:.2f}", f"{slow:.2f}", f"{processor:.2f}", f"{load:.1f}", f"{recall:.3f}", f"{disk / size:,.0f}",
+        f"{memory / size:,.0f}",
+    ]  # fmt: skip
+    return {"cells": cells, "processor": processor}
 
 
 def _recall(cache: SemanticCache, vectors: np.ndarray, asked: Sequence[str]) -> float:
@@ -189,3 +214,8 @@ def processes(results: Results, sets: Sets) -> None:
     head = ("processes", "look-ups a second, all", "misses", "warnings", "writes lost")
     row = (_PROCESSES, f"{sum(one[0] for one in found):,.0f}", *(sum(one[at] for one in found) for at in (1, 2)), lost)
     results.table("Eight processes on one folder, 5,000 entries", table(head, [row]))
+
+
+if __name__ == "__main__":
+    sys.path += sys.argv[2:]  # usearch, if it is to be used
+    print(json.dumps(_look_up(json.loads(Path(sys.argv[1]).read_text("utf-8")))))

@@ -18,7 +18,7 @@ from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
 from llmops_sdk.embeddings import Embedder, VectorIndex
 
-__all__ = ["Look", "Served", "Shadows", "choose_threshold", "cosine", "frozen", "online", "opened", "shadow"]
+__all__ = ["Look", "Online", "Served", "Shadows", "choose_threshold", "cosine", "frozen", "online", "opened", "shadow"]
 
 Rows = Sequence[tuple[str, str]]
 
@@ -162,23 +162,42 @@ def choose_threshold(embedder: Embedder, rows: Rows, looks: Sequence[Look | None
     return threshold
 
 
-def online(embedder: Embedder, rows: Rows, max_error: float) -> tuple[Served, Served]:
-    """Return what a new `SemanticCache` serves of a stream: of all of it, and of its second half."""
-    hits = wrong = late_hits = late_wrong = 0
+class Online(NamedTuple):
+    """What a new cache served of a stream.
+
+    Attributes:
+        whole: Of all of it.
+        late: Of its second half.
+        certified: Of all of it, without the questions that differ from a stored one in wording only: these are not
+            bounded by `max_error`.
+    """
+
+    whole: Served
+    late: Served
+    certified: Served
+
+
+def online(embedder: Embedder, rows: Rows, max_error: float) -> Online:
+    """Return what a new `SemanticCache` serves of a stream."""
+    hits: list[tuple[int, bool, bool]] = []
     with tempfile.TemporaryDirectory() as folder, SemanticCache(embedder, max_error=max_error, path=folder) as cache:
         for at, (text, intent) in enumerate(rows):
             hit = cache.get(text)
             if hit is None:
                 cache.put(text, intent)
-                continue
-            hits += 1
-            wrong += hit.value != intent
-            if at >= len(rows) // 2:
-                late_hits += 1
-                late_wrong += hit.value != intent
+            else:
+                hits.append((at, hit.reason == "certified", hit.value != intent))
         stats = cache.stats()
-    late = Served(len(rows) - len(rows) // 2, late_hits, late_wrong, stats.entries, stats.threshold)
-    return Served(len(rows), hits, wrong, stats.entries, stats.threshold), late
+    middle = len(rows) // 2
+
+    def served(questions: int, chosen: list[bool]) -> Served:
+        return Served(questions, len(chosen), sum(chosen), stats.entries, stats.threshold)
+
+    return Online(
+        served(len(rows), [wrong for _, _, wrong in hits]),
+        served(len(rows) - middle, [wrong for at, _, wrong in hits if at >= middle]),
+        served(len(rows), [wrong for _, certified, wrong in hits if certified]),
+    )
 
 
 def cosine(embedder: Embedder, rows: Rows, threshold: float) -> Served:
