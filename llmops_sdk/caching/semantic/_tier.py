@@ -77,7 +77,8 @@ class Finding:
         earlier: What was said before; see `StoredEntry`.
         vector: Its vector as bytes.
         decision: What was decided.
-        reason: Why: the difference in the words, or "threshold", "changed" (paused), "expired", "none".
+        reason: Why: what is served differs in nothing or in wording ("equal", "wording"), or labels certify its score
+            ("certified"); else the difference in the words, or "threshold", "changed" (paused), "expired", "none".
         best: The stored question it is about, or None.
         value: The answer to serve, or the stored one to judge the new one by; None without a candidate.
         stored_at: When the answer was stored.
@@ -161,10 +162,14 @@ class SemanticTier:
         bound = self.bound()
         safe = self.is_safe(best, bound)
         decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
+        if safe:
+            reason = best.comparison.reason if self._is_explained(best, bound) else "certified"
+        else:
+            reason = "changed" if bound.is_paused_for(best.score) else "threshold"
         return replace(
             asked,
             decision=decision,
-            reason=best.comparison.reason if safe else "changed" if bound.is_paused_for(best.score) else "threshold",
+            reason=reason,
             best=best,
             value=found[0],
             stored_at=found[1],

@@ -105,7 +105,7 @@ def test_labels_from_misses_let_a_paraphrase_be_served(make_cache) -> None:
     certify(cache)
     hit = cache.get(asked)
     assert hit is not None
-    assert hit.value == "Two days."
+    assert (hit.value, hit.reason) == ("Two days.", "certified")
 
 
 def test_put_after_a_miss_labels_the_nearest_value(make_cache) -> None:
