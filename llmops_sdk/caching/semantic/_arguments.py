@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from llmops_sdk.caching.semantic._bound import JudgeError
+from llmops_sdk.caching.semantic._neighbours import MOST_ENTRIES
 from llmops_sdk.caching.semantic._store import MAX_VALUE, is_encodable
 from llmops_sdk.errors import ConfigError
 
@@ -22,8 +23,8 @@ def check_settings(ttl: object, max_entries: object, judge_error: object, wordin
     """Raise for a setting that is out of its range."""
     if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not ttl > 0):
         raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
-    if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-        text = f"max_entries={max_entries!r}: give a whole number of at least 1"
+    if isinstance(max_entries, bool) or not isinstance(max_entries, int) or not 1 <= max_entries <= MOST_ENTRIES:
+        text = f"max_entries={max_entries!r}: give a whole number from 1 to {MOST_ENTRIES}"
         raise ConfigError(text, key="max_entries", value=max_entries)
     if not isinstance(judge_error, JudgeError):
         text = f"judge_error={judge_error!r}: give a JudgeError, such as JudgeError(false_right=0.05)"

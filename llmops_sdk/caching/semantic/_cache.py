@@ -98,7 +98,7 @@ class SemanticCache:
             question, the stored value and the new value.
         judge_error: How often the judge is wrong itself.
         confidence: The chance that the bound holds, at all times together.
-        max_entries: Above this number the least recently used entries are removed.
+        max_entries: Above this number, at most a million, the least recently used entries are removed.
         wording: Serve questions that differ only in wording before there are labels. `max_error` does not bound these;
             False waits for labels for them, too.
         clock: The time.

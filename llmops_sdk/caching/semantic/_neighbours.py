@@ -10,11 +10,16 @@ from llmops_sdk.caching.semantic._entries import SemanticBackend, StoredEntry
 from llmops_sdk.caching.semantic.stores._vector_bytes import read_vector
 from llmops_sdk.embeddings import Embedder, VectorIndex
 
-__all__ = ["Neighbour", "ScopeIndexes"]
+__all__ = ["MOST_ENTRIES", "Neighbour", "ScopeIndexes"]
 
-_PAGE = 10_000  # entries that one query loads
+_PAGE = 2_000  # entries that one query loads
+_PAGES = 10
+"""How many of them a look-up loads, so that it does not wait for a large scope."""
+_MANY = 50_000
+"""Entries from which on it loads one: the index may have a graph, which takes most of the time."""
 _MAX_SCOPES = 1_000
-_MAX_VECTORS = 1_000_000  # in all scopes that are in memory
+MOST_ENTRIES = 1_000_000
+"""The most entries of all scopes that are in memory, and so of a store."""
 
 
 class Neighbour(NamedTuple):
@@ -46,12 +51,13 @@ class _Scope:
     """The entries of one scope: the index always follows from the stored vectors."""
 
     def __init__(self, dimension: int) -> None:
-        self.index: VectorIndex[int] = VectorIndex(dimension)
+        # A page more: others may store entries after those that they replace were read.
+        self.index: VectorIndex[int] = VectorIndex(dimension, max_vectors=MOST_ENTRIES + _PAGE)
         self.entries: dict[int, StoredEntry] = {}
         self.last = 0
 
     def add(self, rows: list[StoredEntry]) -> None:
-        self.last = max(self.last, rows[-1].id)
+        self.last = max(self.last, rows[-1].id) if rows else self.last
         new = [(row, read_vector(row.vector, self.index.dimension)) for row in rows if row.id not in self.entries]
         fitting = [(row, vector) for row, vector in new if vector is not None]
         if fitting:
@@ -76,8 +82,16 @@ class ScopeIndexes:
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._position: int | None = None
 
-    def nearest(self, backend: SemanticBackend, scope: str, vector: object, top: int, now: float) -> list[Neighbour]:
+    def load(self, backend: SemanticBackend, scope: str) -> bool:
+        """Read a part of a scope into memory, and return whether all of it is there."""
+        return self._current(backend, scope) is not None
+
+    def nearest(
+        self, backend: SemanticBackend, scope: str, vector: object, top: int, now: float
+    ) -> list[Neighbour] | None:
         """Return the valid entries of a scope that are nearest to a vector, the nearest first.
+
+        None while a large scope is not in memory as a whole: its nearest entries are not known. `load` goes on.
 
         Args:
             backend: The store; entries that other processes have added or removed are taken over first.
@@ -87,6 +101,8 @@ class ScopeIndexes:
             now: Seconds since the epoch.
         """
         found = self._current(backend, scope)
+        if found is None:
+            return None
         matches = found.index.search(vector, top + 4) if found.entries else []
         rows = [(found.entries[match.id], match.similarity) for match in matches]
         valid = [(row, similarity) for row, similarity in rows if _is_valid(row, now)]
@@ -94,7 +110,7 @@ class ScopeIndexes:
         valid.sort(key=lambda pair: (-round(pair[1], 6), -pair[0].id))
         return [Neighbour(row.id, row.group, row.text, row.earlier, sim, row.stored_at) for row, sim in valid[:top]]
 
-    def _current(self, backend: SemanticBackend, name: str) -> _Scope:
+    def _current(self, backend: SemanticBackend, name: str) -> _Scope | None:
         self._position, gone = backend.removed(self._position)
         if gone is None:
             self._scopes.clear()
@@ -102,13 +118,16 @@ class ScopeIndexes:
             scope.remove(gone or [])
         scope = self._scopes.setdefault(name, _Scope(self._embedder.dimension))
         self._scopes.move_to_end(name)
-        while rows := backend.entries(name, scope.last, _PAGE):
+        pages, whole = 0, False
+        while not whole and pages < (_PAGES if len(scope.index) < _MANY else 1):
+            rows = backend.entries(name, scope.last, _PAGE)
             scope.add(rows)
+            pages, whole = pages + 1, len(rows) < _PAGE
         self._forget(name)
-        return scope
+        return scope if whole else None
 
     def _forget(self, kept: str) -> None:
         """Drop the scopes that were not used for longest, until the rest fits."""
         total = sum(len(scope.entries) for scope in self._scopes.values()) if len(self._scopes) > 1 else 0
-        while (total > _MAX_VECTORS or len(self._scopes) > _MAX_SCOPES) and next(iter(self._scopes)) != kept:
+        while (total > MOST_ENTRIES or len(self._scopes) > _MAX_SCOPES) and next(iter(self._scopes)) != kept:
             total -= len(self._scopes.popitem(last=False)[1].entries)

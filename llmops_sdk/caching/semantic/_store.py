@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from llmops_sdk.caching.semantic._decide import Judged, Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
 from llmops_sdk.caching.semantic._scope import Question
-from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
+from llmops_sdk.caching.semantic._tier import LOADING, Finding, SemanticTier, TierSettings
 from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.caching.semantic.stores._sqlite import SqliteBackend
 from llmops_sdk.config import SharedSettings
@@ -47,6 +47,7 @@ class SemanticStats:
         error: The share of wrong answers at or above that threshold, by the labels; None without any.
         audited: How many served answers were checked since, with those served for their wording.
         audited_wrong: How many of these were wrong.
+        loading: Whether a large scope is still read into memory: look-ups in it find nothing until that is done.
         paused: Whether nothing is served by its score for now, since the latest labels are worse than earlier ones of
             the same scores. `threshold` is then None. New labels end this, or discard the earlier ones.
     """
@@ -58,6 +59,7 @@ class SemanticStats:
     error: float | None = None
     audited: int = 0
     audited_wrong: int = 0
+    loading: bool = False
     paused: bool = False
 
 
@@ -83,6 +85,7 @@ class SemanticStore:
         self._judge = judge_of(judge, embedder)
         self._matches = matcher_of(judge, embedder)
         self._read = read
+        self._loads: set[str] = set()  # scopes whose next part is about to be read
 
     def find(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question; None for one that it does not take, and when the store fails.
@@ -94,14 +97,15 @@ class SemanticStore:
         if not _is_usable(question):
             return None
         (vector,) = self._embedder.embed([question.text])
-        return self._worker.run("look-up", None, SemanticTier.find, self._placed(question), vector)
+        return self._loading(self._worker.run("look-up", None, SemanticTier.find, self._placed(question), vector))
 
     async def afind(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question, async; see `find`."""
         if not _is_usable(question):
             return None
         vector = await self._avector(question.text)
-        return await self._worker.arun("look-up", None, SemanticTier.find, self._placed(question), vector)
+        found = await self._worker.arun("look-up", None, SemanticTier.find, self._placed(question), vector)
+        return self._loading(found)
 
     def verdict(self, question: Question, top: int) -> tuple[Verdict, Callable[[Judged], bool]]:
         """Return the verdict on the nearest stored questions, and what tells whether one of them is served."""
@@ -176,11 +180,33 @@ class SemanticStore:
 
     def stats(self) -> SemanticStats:
         """Return what the store holds and what its labels say."""
-        return self._worker.run("stats", SemanticStats(), _stats)
+        return replace(self._worker.run("stats", SemanticStats(), _stats), loading=bool(self._loads))
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
         self._worker.close()
+
+    def _loading(self, found: Finding | None) -> Finding | None:
+        """Return what was found. If its scope is not in memory yet, the store's thread reads on between other work."""
+        if found is None:
+            return None
+        if found.reason != LOADING:
+            self._loads.discard(found.scope)  # in a forked child, no thread goes on with what the parent began
+        elif found.scope not in self._loads:
+            self._loads.add(found.scope)
+            self._worker.start("load", self._load, found.scope)
+        return found
+
+    def _load(self, tier: SemanticTier, scope: str) -> None:
+        """Read a part of a scope, and see to it that the next part follows; runs on the store's thread."""
+        goes_on = False
+        try:
+            goes_on = not tier.load(scope) and tier is self._worker.backend
+        finally:
+            if not goes_on:
+                self._loads.discard(scope)
+        if goes_on:
+            self._worker.start("load", self._load, scope)
 
     def _place(self, scope: str) -> str:
         """Return the scope in the store: vectors of another embedder are never compared with these."""

@@ -30,7 +30,7 @@ from llmops_sdk.caching.semantic.lexical import (
 from llmops_sdk.caching.semantic.stores._vector_bytes import write_vector
 from llmops_sdk.embeddings import Embedder, vocabulary
 
-__all__ = ["WORDING_BAND", "Finding", "FoundDecision", "SemanticTier", "TierSettings"]
+__all__ = ["LOADING", "WORDING_BAND", "Finding", "FoundDecision", "SemanticTier", "TierSettings"]
 
 FoundDecision: TypeAlias = Literal["served", "would_serve", "unsure", "refused", "empty"]
 """What was decided about the best stored question: "would_serve" in shadow mode, "unsure" below the threshold."""
@@ -39,6 +39,9 @@ _MIN_SCORE = 0.05
 """Below it a stored question is no candidate: no label could ever make it one."""
 _BOUND_EVERY = 1.0  # seconds between reads of the labels that other processes have added
 _MAX_ANALYSED = 4_096
+
+LOADING = "loading"
+"""The reason while a large scope is not in memory as a whole: nothing is known about its nearest questions."""
 
 WORDING_BAND = -1
 """The band of labels for answers that are served for their wording: no evidence about any score."""
@@ -78,7 +81,8 @@ class Finding:
         vector: Its vector as bytes.
         decision: What was decided.
         reason: Why: what is served differs in nothing or in wording ("equal", "wording"), or labels certify its score
-            ("certified"); else the difference in the words, or "threshold", "changed" (paused), "expired", "none".
+            ("certified"); else the difference in the words, or "threshold", "changed" (paused), "expired", "loading",
+            "none".
         best: The stored question it is about, or None.
         value: The answer to serve, or the stored one to judge the new one by; None without a candidate.
         stored_at: When the answer was stored.
@@ -140,7 +144,6 @@ class SemanticTier:
 
     def find(self, question: Question, vector: Any) -> Finding:
         """Return what the tier knows about a new question."""
-        verdict, nearest = self._look(question, vector, COMPARED)
         asked = Finding(
             scope=question.scope,
             text=question.text,
@@ -149,6 +152,10 @@ class SemanticTier:
             decision="empty",
             reason="none",
         )
+        looked = self._look(question, vector, COMPARED)
+        if looked is None:
+            return replace(asked, reason=LOADING)
+        verdict, nearest = looked
         best = verdict.best
         if best is None or (best.score < _MIN_SCORE and best.comparison.decision != "same"):
             refused = verdict.refused
@@ -185,12 +192,19 @@ class SemanticTier:
             vector: Its vector.
             top: How many stored questions to compare.
         """
-        return self._look(question, vector, top)[0]
+        looked = self._look(question, vector, top)
+        return Verdict(None, None, ()) if looked is None else looked[0]
 
-    def _look(self, question: Question, vector: Any, top: int) -> tuple[Verdict, list[Neighbour]]:
+    def load(self, scope: str) -> bool:
+        """Read a part of a large scope into memory, and return whether all of it is there."""
+        return self._indexes.load(self.backend, scope)
+
+    def _look(self, question: Question, vector: Any, top: int) -> tuple[Verdict, list[Neighbour]] | None:
         asked = self._analyse(question.text, question.earlier)
         now = self._clock.time()
         nearest = self._indexes.nearest(self.backend, question.scope, vector, max(top, NEAREST), now)
+        if nearest is None:
+            return None
         return decide(nearest, lambda one: self._compare(asked, one), top), nearest
 
     def _values(self, nearest: Iterable[Neighbour]) -> tuple[tuple[int, bytes], ...]:

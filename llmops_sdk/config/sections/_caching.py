@@ -50,7 +50,7 @@ class SemanticSettings(SettingsSection):
     history: Literal["exact", "facts"] = "exact"
     """"exact": earlier messages must be equal. "facts": what user and assistant said may be worded otherwise where it
     states the same facts, or where the question stands alone. It returns more, and can be wrong about what "it" is."""
-    max_entries: PositiveInt = 100_000
+    max_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
     """The number of responses above which the least recently used are removed."""
 
 

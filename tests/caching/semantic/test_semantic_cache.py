@@ -16,6 +16,7 @@ from contextlib import closing
 
 import pytest
 
+from llmops_sdk.caching.semantic import _neighbours
 from llmops_sdk.errors import ConfigError, EmbeddingError, LLMOpsError, StoreError
 from llmops_sdk.testing import ManualClock
 
@@ -195,6 +196,35 @@ def test_what_one_process_stores_or_removes_holds_for_others(make_cache) -> None
     assert reader.get(QUESTION).value == ANSWER
     writer.invalidate(tag="t")
     assert reader.get(QUESTION) is None
+
+
+def test_large_scope_is_read_in_parts_between_other_work(make_cache, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(_neighbours, "_PAGE", 2)
+    monkeypatch.setattr(_neighbours, "_PAGES", 1)
+    writer, reader = make_cache(), make_cache()
+    for number in range(20):
+        writer.put(f"What does plan {number} cost?", number)
+    writer.put(QUESTION, ANSWER)
+    assert reader.get(QUESTION) is None  # the entry is beyond the first part
+    reader.put("Where is my parcel?", "On its way.")
+    while reader.stats().loading:
+        pass
+    assert reader.get(QUESTION).value == ANSWER
+    assert reader.get("where is my parcel").value == "On its way."
+    assert not caplog.records
+
+
+def test_look_ups_alone_read_a_large_scope(make_cache, monkeypatch) -> None:
+    monkeypatch.setattr(_neighbours, "_PAGE", 2)
+    monkeypatch.setattr(_neighbours, "_PAGES", 1)
+    writer, reader = make_cache(), make_cache()
+    for number in range(5):
+        writer.put(f"What does plan {number} cost?", number)
+    # As in a forked child, where the thread that would read on is gone.
+    monkeypatch.setattr(reader._store._worker, "start", lambda *_: None)
+    found = [reader.get("what does plan 4 cost") for _ in range(3)]
+    assert [None if hit is None else hit.value for hit in found] == [None, None, 4]
+    assert not reader.stats().loading
 
 
 @pytest.mark.parametrize("value", [None, 0, "text", ["a", {"b": [1.5, None]}], {"deep": {"er": True}}])
@@ -596,9 +626,10 @@ def test_feedback_takes_hits_only(make_cache, given) -> None:
         ({"max_error": float("nan")}, "above 0 and below 0.5"),
         ({"confidence": "high"}, "a number between 0 and 1"),
         ({"confidence": float("nan")}, "from 0.5 to below 1"),
-        ({"max_entries": "9"}, "a whole number of at least 1"),
-        ({"max_entries": float("inf")}, "a whole number of at least 1"),
-        ({"max_entries": float("nan")}, "a whole number of at least 1"),
+        ({"max_entries": "9"}, "a whole number from 1 to"),
+        ({"max_entries": float("inf")}, "a whole number from 1 to"),
+        ({"max_entries": float("nan")}, "a whole number from 1 to"),
+        ({"max_entries": 1_000_001}, "a whole number from 1 to 1000000"),
         ({"judge_error": 0.05}, "a JudgeError"),
         ({"wording": "no"}, "True or False"),
     ],
