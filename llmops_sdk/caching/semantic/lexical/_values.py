@@ -213,9 +213,10 @@ def _with_unit(words: list[Word], at: int, number: float, *, is_code: bool) -> t
         if _text(words, place + 1) == "old":
             return Value("number", "", number), {*taken, place, place + 1}
         return Value("quantity", known[0], number * known[1]), {*taken, place}
-    if number <= 12 and (unit in _PARTS or unit == "oclock" or _text(words, at - 1) == "at"):
+    spoken = unit == "at" and _text(words, place + 1) == "night"
+    if number <= 12 and (unit in _PARTS or unit == "oclock" or spoken or _text(words, at - 1) == "at"):
         part, more = _part_of_day(words, place)
-        if part or unit.startswith("o"):
+        if part or unit in {"oclock", "o"}:
             clock = {place} if unit == "oclock" else set[int]()
             return Value("clock", part, number % 12 * 60), {*taken, *clock, *more}
     if is_code:
