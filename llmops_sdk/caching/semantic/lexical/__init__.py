@@ -33,13 +33,13 @@ there; its value then depends on the embedder, so a threshold on it does too.
 from llmops_sdk.caching.semantic.lexical._analyse import Analysed, Term, analyse
 from llmops_sdk.caching.semantic.lexical._checks import Finding, Reason
 from llmops_sdk.caching.semantic.lexical._compare import Comparison, Decision, compare, compare_analysed
-from llmops_sdk.caching.semantic.lexical._conversation import (
+from llmops_sdk.caching.semantic.lexical._values import Value
+from llmops_sdk.caching.semantic.lexical.conversations import (
     AnalysedConversation,
     analyse_conversation,
     compare_conversations,
     is_standalone,
 )
-from llmops_sdk.caching.semantic.lexical._values import Value
 
 __all__ = [
     "Analysed", "AnalysedConversation", "Comparison", "Decision", "Finding", "Reason", "Term", "Value", "analyse",

@@ -27,7 +27,7 @@ from llmops_sdk.caching.semantic.lexical._tokens import (
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS, Value, read_value
 from llmops_sdk.caching.semantic.lexical._words import words
 
-__all__ = ["NO_WORDS", "PREPOSITIONS", "Analysed", "Term", "analyse"]
+__all__ = ["NO_WORDS", "PREPOSITIONS", "Analysed", "Term", "analyse", "digest_of"]
 
 NO_WORDS: Final[frozenset[str]] = frozenset()
 PREPOSITIONS = words("""
@@ -123,7 +123,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
     joined = " ".join(word.text for word in raw if word.text != BREAK)
     # A greeting of two words is left out of the words.
     cut = max(len(text), len(unified)) > MAX_CHARACTERS or len(raw) >= MAX_WORDS - 2
-    digest, marks = _digest(text), NO_MARKS if cut else marks_of(read, unified)
+    digest, marks = digest_of(text), NO_MARKS if cut else marks_of(read, unified)
     english = _is_english(raw, plain)
     if not english:
         found = tuple(_term(raw, at, value) for at, value in _valued(raw) if raw[at].text != BREAK)
@@ -154,7 +154,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
     )
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     """Return the digest of a text with single spaces, or as it is where lines are indented: there, spaces mean much."""
     shown = text.strip()
     if not any(line[:1] in " \t" for line in shown.splitlines()[1:] if line):

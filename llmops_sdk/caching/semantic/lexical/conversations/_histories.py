@@ -1,0 +1,161 @@
+"""Compare what was said before: whether everything that may matter in one history is said in the other one too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from llmops_sdk.caching.semantic.lexical._antonyms import are_opposites
+from llmops_sdk.caching.semantic.lexical.conversations._contrasts import (
+    Slot,
+    has_other_opening,
+    has_other_order,
+    is_same_offer,
+    other_replies,
+    slots_of,
+    swapped_words,
+)
+from llmops_sdk.caching.semantic.lexical.conversations._statements import History, Statement, Told
+from llmops_sdk.caching.semantic.lexical.conversations._topics import (
+    SideTopics,
+    are_greetings,
+    is_anchored,
+    side_topics,
+)
+
+__all__ = ["Agreement", "agree"]
+
+# So many words of content may be said in one history alone, and in both together. What is told anew has other words;
+# what is told in many other words is another story.
+_MOST_ONE = 6
+_MOST_BOTH = 4
+_NONE: frozenset[str] = frozenset()
+
+
+class Agreement(NamedTuple):
+    """How two histories stand to each other.
+
+    Attributes:
+        decision: "same", "different" or "unsure".
+        mine: What only the first one says, of the kind that decided.
+        theirs: What only the second one says.
+    """
+
+    decision: Literal["same", "different", "unsure"]
+    mine: frozenset[str] = _NONE
+    theirs: frozenset[str] = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What one history says and the other one does not.
+
+    Attributes:
+        unsaid: Values, dates, names and unknown words that the user says and the other user does not.
+        facts: Values, dates and names that nobody says in the other history.
+        states: What the user says that he, or the thing, is or has, and what he replied when he was asked.
+        words: Words of content that nobody says in the other history.
+        slots: The places of these words.
+        alone: Whether the user states something in these words only.
+        told: Values and dates that the assistant states.
+        side: The side topics.
+    """
+
+    unsaid: frozenset[str]
+    facts: frozenset[str]
+    states: frozenset[str]
+    words: frozenset[str]
+    slots: frozenset[Slot]
+    alone: bool
+    told: frozenset[str]
+    side: SideTopics
+
+
+def agree(asked: History, stored: History, question: frozenset[str], *, strict: bool, refers: bool) -> Agreement:
+    """Compare two histories: may what was said in one stand for what was said in the other?
+
+    Two users who tell the same in their own words agree in all facts. Two users with different matters differ in a
+    fact, in a word that stands in the place of another one, or in what they say to be or to have. All of these are
+    looked for in both directions; what is said of side topics is not.
+
+    Args:
+        asked: What was said before one question.
+        stored: What was said before the other one.
+        question: The words of the question that may hold a detail.
+        strict: Whether the last message is an order or an answer, which acts on all that was said.
+        refers: Whether it has a word such as "it" that stands for what was said.
+    """
+    said, heard = Told(asked), Told(stored)
+    mine, theirs = _left(asked, heard, question), _left(stored, said, question)
+    if mine.unsaid and theirs.unsaid:
+        both = bool(mine.facts and theirs.facts)
+        return Agreement("different" if both else "unsure", mine.unsaid, theirs.unsaid)
+    for one, other in ((mine.facts, theirs.facts), (mine.states, theirs.states)):
+        if one or other:
+            return Agreement("unsure", one, other)
+    if not (asked.english and stored.english) or asked.marks != stored.marks:
+        return Agreement("unsure")
+    if has_other_opening(asked, stored) or has_other_order(asked, stored):
+        return Agreement("unsure")
+    if (swapped := swapped_words(asked, stored)) is not None:
+        return Agreement("unsure", *swapped)
+    if (replies := other_replies(asked, stored)) is not None:
+        return Agreement("unsure", replies, replies)
+    if not _is_wording((mine, said), (theirs, heard), strict=strict):
+        return Agreement("unsure", mine.words, theirs.words)
+    if (mine.told and theirs.told) or (strict and (mine.told or theirs.told)):
+        return Agreement("unsure", mine.told, theirs.told)
+    if strict and not is_same_offer(_serious(asked, mine), _serious(stored, theirs)):
+        return Agreement("unsure")
+    if refers and all(left.side.turns - left.side.asides for left in (mine, theirs)):
+        return Agreement("unsure")  # "it" may be what only one of them asked about
+    if are_greetings(asked, stored):
+        return Agreement("same")
+    anchored = is_anchored(asked, heard, question, mine.side, refers=refers) and is_anchored(
+        stored, said, question, theirs.side, refers=refers
+    )
+    return Agreement("same" if anchored else "unsure")
+
+
+def _left(one: History, other: Told, question: frozenset[str]) -> _Left:
+    side = side_topics(one, other, question)
+    told = other.stated | question
+    core = [said for said in one.user if said.place not in side.places]
+    # A joke may name what it likes; but not where the other user jokes about another name.
+    serious = [said for said in core if not said.aside]
+    states = {key for said in core for key in said.states} | {
+        key for reply in one.replies if reply.turn not in side.turns for key in reply.content
+    }
+    values = {value for said in one.assistant if said.place not in side.places for value in said.values}
+    return _Left(
+        frozenset(key for said in core for key in said.facts) - other.user - question,
+        frozenset(key for said in serious for key in said.hard) - told,
+        frozenset(states) - told,
+        frozenset(key for said in serious for key in said.content) - told,
+        frozenset(slot for said in one.user for slot in slots_of(said.content_keys, said.content - told)),
+        any(said.content and said.content.isdisjoint(told) for said in serious if not said.asks)
+        or any(len(said.content) == 1 and said.content.isdisjoint(told) for said in one.user),
+        frozenset(values) - other.all,
+        side,
+    )
+
+
+def _serious(one: History, left: _Left) -> list[Statement]:
+    return [said for said in one.assistant if said.place not in left.side.places and said.turn not in left.side.turns]
+
+
+def _is_wording(one: tuple[_Left, Told], other: tuple[_Left, Told], *, strict: bool) -> bool:
+    """Return whether the words that only one of two users says may be his way to tell the same.
+
+    They are not if they are many, opposites, stand in one place, or are all that is stated. A word that the assistant
+    takes up, or that is said again, is what a conversation is about.
+    """
+    mine, theirs = one[0], other[0]
+    if are_opposites(mine.words, theirs.words) or mine.slots & theirs.slots or (mine.alone and theirs.alone):
+        return False
+    both = bool(mine.words and theirs.words)
+    if len(mine.words) + len(theirs.words) > (0 if strict else _MOST_BOTH if both else _MOST_ONE):
+        return False
+    return not both or not any(
+        sum(key in message for message in told.messages) > 1 for left, told in (one, other) for key in left.words
+    )
