@@ -65,12 +65,14 @@ DIFFERENT = [
     ("Where is Kayla's order?", "Where is Kaila's order?", "entity"),
     # Not the same thing, though close.
     ("Do you ship to the EU?", "Do you ship to Europe?", "entity"),
+    ("Do you deliver at 9 Orchard Court?", "Do you deliver at 9 o'clock?", "time"),
     ("What is my last payment?", "What is my final payment?", "entity"),
     ("What does the guarantee cover?", "What does the warranty cover?", "content"),
     ("What do 5 pounds of beef cost?", "What does £5 of beef cost?", "number"),
     ("Is it true that if a then b?", "Is it true that if b then a?", "code"),
 ]  # fmt: skip
 SAME = [
+    ("Are you open at 11pm?", "Are you open at 11 at night?"),
     ("Roughly how long does delivery take?", "How long does delivery take?"),
     ("What exactly is the deposit?", "What is the deposit?"),
     ("Is the bank open for me, too?", "Is the bank open for me?"),

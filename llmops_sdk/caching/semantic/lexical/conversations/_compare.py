@@ -25,7 +25,7 @@ from llmops_sdk.errors import ConfigError
 __all__ = ["AnalysedConversation", "analyse_conversation", "compare_conversations", "is_standalone"]
 
 MAX_TURNS = 100
-_SHARED = 0.3  # of the words of histories about different things
+_SHARED = 1 / 3  # of the words of histories about different things
 _OFTEN = 3  # times that a name is said; what is said more often is what a conversation is about
 
 

@@ -18,7 +18,7 @@ __all__ = [
     "swapped_words",
 ]
 
-Slot = tuple[str, str]
+Slot = tuple[str, str, bool]
 _ALIKE = 0.6
 _COMMON = 32  # statements with a word; such a word does not tell which statements belong together
 
@@ -26,7 +26,7 @@ _COMMON = 32  # statements with a word; such a word does not tell which statemen
 def slots_of(keys: Sequence[str], words: frozenset[str]) -> set[Slot]:
     """Return what stands right before and after some words of a statement: the places in which others may stand.
 
-    "A room with a sea view" and "a garden view" have one place with two words.
+    "A room with a sea view" and "a garden view" have one place with two words. A number takes no word's place.
 
     Args:
         keys: The words of the statement, in order.
@@ -35,7 +35,8 @@ def slots_of(keys: Sequence[str], words: frozenset[str]) -> set[Slot]:
     found: set[Slot] = set()
     for at, key in enumerate(keys):
         if key in words:
-            found |= {("after", keys[at - 1] if at else ""), ("before", keys[at + 1] if at + 1 < len(keys) else "")}
+            number = key[0] == "#"
+            found |= {("after", keys[at - 1] if at else "", number), ("before", "".join(keys[at + 1 : at + 2]), number)}
     return {slot for slot in found if slot[1] and slot[1] not in words}
 
 

@@ -40,7 +40,8 @@ _ELLIPTIC = _MEASURING | {"<how>"}
 # A message that asks in one of these ways is no order.
 _ASKING = _ELLIPTIC | words("<what> <whatis> <why> <must> <accept> <plainhow> <yesno>")
 # It picks one of several, or accepts what was offered.
-_PICKS = words("one ones option options first second third last former latter both either")
+_PICKS = words("one ones option options former latter both either")
+_PLACES = ("the first", "the second", "the third", "the last")  # at the end: "where do I click first?" picks nothing
 _ORDERS = ("do it", "do that", "do this", "do so", "do them", "go ahead", "go on", "go for it")
 
 
@@ -123,7 +124,8 @@ def acts(last: Analysed) -> bool:
     """Return whether a message answers the assistant or orders something, instead of asking."""
     frames = {term.key for term in last.terms if term.role == "frame"}
     said = last.plain.split()
-    if not _PICKS.isdisjoint(said) or any(f" {one} " in f" {last.plain} " for one in _ORDERS):
+    picks = not _PICKS.isdisjoint(said) or last.plain.removesuffix(" please").removesuffix(" then").endswith(_PLACES)
+    if picks or any(f" {one} " in f" {last.plain} " for one in _ORDERS):
         return True
     if "<can>" in frames:
         return "you" in said
