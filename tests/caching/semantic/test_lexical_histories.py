@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -203,15 +202,3 @@ def test_general_question_after_the_same_matter_with_another_detail_is_not_serve
     )
 
     assert decide(one, other) != "same"
-
-
-def test_comparison_of_long_conversations_is_bounded():
-    # The same words in all sentences are the worst case for what belongs together.
-    texts = [f"card order {' '.join(f'word{at} number{part}.' for part in range(20))}" for at in range(99)]
-    one, other = talk(*texts, "how long does it take?"), talk(*reversed(texts), "how long does it take?")
-    pair = analysed(one), analysed(other)
-    started = time.process_time()
-
-    compare_conversations(*pair, similarity=1.0, vocabulary=WORDS)
-
-    assert time.process_time() - started < 1.0
