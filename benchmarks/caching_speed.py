@@ -112,16 +112,9 @@ def look_ups(results: Results, sets: Sets, sizes: Sequence[int]) -> None:
                 name = f"ms of CPU of a look-up, {size:,} entries" + ("" if found is None else ", usearch")
                 results.value(name, row["processor"])
     head = (
-        "entries",
-        "compares",
-        "get, ms",
-        "p99",
-        "CPU, ms",
-        "until all is in memory, s",
-        "recall",
-        "bytes each on disk",
-        "in memory",
-    )
+        "entries", "compares", "get, ms", "p99", "CPU, ms", "read into memory, s", "and the graph, s", "recall",
+        "bytes each on disk", "in memory",
+    )  # fmt: skip
     results.table("Look-ups of `SemanticCache` with the static embedder, 256 numbers a vector", table(head, rows))
 
 

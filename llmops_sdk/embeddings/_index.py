@@ -98,12 +98,14 @@ class VectorIndex(Generic[_Id]):
         """Return the bytes of the vectors and the graph, without the ids."""
         return int(self._rows.nbytes) + (self._graph.nbytes if self._graph is not None else 0)
 
-    def add(self, ids: Sequence[_Id], vectors: Any) -> None:
+    def add(self, ids: Sequence[_Id], vectors: Any, *, graph: bool = True) -> None:
         """Add vectors, all or none of them.
 
         Args:
             ids: A new id for each vector.
             vectors: One row for each id. The rows are brought to unit length.
+            graph: Whether the graph grows, which takes most of the time: about .4 ms a vector. False leaves that to
+                `extend_graph`; until then, searches compare with the vectors that the graph does not have.
 
         Raises:
             EmbeddingError: The number or length of the vectors is another, one is zero or not finite, or the index
@@ -122,7 +124,18 @@ class VectorIndex(Generic[_Id]):
             self._rows[begin:end] = rows
             self._ids.extend(ids)
             self._places.update(zip(ids, range(begin, end), strict=True))
-            self._extend_graph(2 * len(ids))
+            if graph:
+                self._extend_graph(2 * len(ids))
+
+    def extend_graph(self, rows: int = 1_000) -> bool:
+        """Give the graph more of the vectors, and return whether it has all that it should have.
+
+        Args:
+            rows: The most vectors to give it.
+        """
+        with self._lock:
+            self._extend_graph(max(0, rows))
+            return self._graph is None or self._graph.covered >= len(self._ids)
 
     def remove(self, ids: Iterable[_Id]) -> int:
         """Remove vectors and return how many were there.

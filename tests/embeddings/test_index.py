@@ -133,6 +133,7 @@ def test_without_usearch_a_large_index_stays_exact_and_says_so_once(
     assert index.is_exact
     assert [index.search(point, top=1)[0].id for point in POINTS] == list(range(40))
     assert caplog.text.count('pip install "llmops-sdk[usearch]"') == 1
+    assert index.extend_graph()
 
 
 def test_threads_add_remove_and_search_at_once():

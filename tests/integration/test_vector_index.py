@@ -50,6 +50,12 @@ def test_an_index_is_filled_at_once(tmp_path: Path):
     assert said["recall"] > 0.97
 
 
+def test_a_graph_is_made_in_parts(tmp_path: Path):
+    said = run("filled_in_parts", tmp_path)
+    assert (said["recalls"][0], said["parts"], said["exact"]) == (1.0, 3, False)
+    assert min(said["recalls"]) > 0.97
+
+
 def test_threads_share_an_index(tmp_path: Path):
     said = run("shared", tmp_path)
     assert said["size"] == 600 + 2_700

@@ -73,6 +73,19 @@ def churned() -> dict[str, Any]:
     return {**found, "shrunk": index.is_exact, "again": recall(index, rows, left)}
 
 
+def filled_in_parts() -> dict[str, Any]:
+    """Fill an index without its graph, and give it the graph in parts; search before, between and after."""
+    rows = clustered(3_000)
+    index: VectorIndex[int] = VectorIndex(DIMENSION, exact_limit=1_000)
+    index.add(range(3_000), rows, graph=False)
+    recalls, parts, whole = [recall(index, rows, set(range(3_000)))], 0, False
+    while not whole:
+        whole = index.extend_graph(1_000)
+        parts += 1
+        recalls.append(recall(index, rows, set(range(3_000))))
+    return {"recalls": recalls, "parts": parts, "exact": index.is_exact}
+
+
 def filled() -> dict[str, Any]:
     """Fill an index at once, as after a restart."""
     rows = clustered(5_000)

@@ -13,10 +13,10 @@ from llmops_sdk.embeddings import Embedder, VectorIndex
 __all__ = ["MOST_ENTRIES", "Neighbour", "ScopeIndexes"]
 
 _PAGE = 2_000  # entries that one query loads
-_PAGES = 10
+_PAGES = 5
 """How many of them a look-up loads, so that it does not wait for a large scope."""
-_MANY = 50_000
-"""Entries from which on it loads one: the index may have a graph, which takes most of the time."""
+_GRAPH_ROWS = 250
+"""Entries that the graph of a large scope takes at a time: some .1 s."""
 _MAX_SCOPES = 1_000
 MOST_ENTRIES = 1_000_000
 """The most entries of all scopes that are in memory, and so of a store."""
@@ -55,13 +55,16 @@ class _Scope:
         self.index: VectorIndex[int] = VectorIndex(dimension, max_vectors=MOST_ENTRIES + _PAGE)
         self.entries: dict[int, StoredEntry] = {}
         self.last = 0
+        self.is_whole = False
 
     def add(self, rows: list[StoredEntry]) -> None:
         self.last = max(self.last, rows[-1].id) if rows else self.last
         new = [(row, read_vector(row.vector, self.index.dimension)) for row in rows if row.id not in self.entries]
         fitting = [(row, vector) for row, vector in new if vector is not None]
         if fitting:
-            self.index.add([row.id for row, _ in fitting], [vector for _, vector in fitting])
+            # Of a page, the graph would take too long: `ScopeIndexes.load` extends it.
+            graph = len(fitting) < _GRAPH_ROWS
+            self.index.add([row.id for row, _ in fitting], [vector for _, vector in fitting], graph=graph)
             self.entries.update((row.id, row._replace(vector=b"")) for row, _ in fitting)
 
     def remove(self, ids: list[int]) -> None:
@@ -83,8 +86,14 @@ class ScopeIndexes:
         self._position: int | None = None
 
     def load(self, backend: SemanticBackend, scope: str) -> bool:
-        """Read a part of a scope into memory, and return whether all of it is there."""
-        return self._current(backend, scope) is not None
+        """Read a part of a scope into memory, and return whether all of it is there, also in the graph."""
+        found = self._current(backend, scope)
+        return found is not None and found.index.extend_graph(_GRAPH_ROWS)
+
+    @property
+    def is_loading(self) -> bool:
+        """Return whether a scope in memory is not whole."""
+        return any(not scope.is_whole for scope in self._scopes.values())
 
     def nearest(
         self, backend: SemanticBackend, scope: str, vector: object, top: int, now: float
@@ -118,13 +127,14 @@ class ScopeIndexes:
             scope.remove(gone or [])
         scope = self._scopes.setdefault(name, _Scope(self._embedder.dimension))
         self._scopes.move_to_end(name)
-        pages, whole = 0, False
-        while not whole and pages < (_PAGES if len(scope.index) < _MANY else 1):
+        for _ in range(_PAGES):
             rows = backend.entries(name, scope.last, _PAGE)
             scope.add(rows)
-            pages, whole = pages + 1, len(rows) < _PAGE
+            scope.is_whole = len(rows) < _PAGE
+            if scope.is_whole:
+                break
         self._forget(name)
-        return scope if whole else None
+        return scope if scope.is_whole else None
 
     def _forget(self, kept: str) -> None:
         """Drop the scopes that were not used for longest, until the rest fits."""

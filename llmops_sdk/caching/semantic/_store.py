@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,7 +86,7 @@ class SemanticStore:
         self._judge = judge_of(judge, embedder)
         self._matches = matcher_of(judge, embedder)
         self._read = read
-        self._loads: set[str] = set()  # scopes whose next part is about to be read
+        self._loads: set[tuple[int, str]] = set()  # processes and scopes whose next part is about to be read
 
     def find(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question; None for one that it does not take, and when the store fails.
@@ -180,7 +181,7 @@ class SemanticStore:
 
     def stats(self) -> SemanticStats:
         """Return what the store holds and what its labels say."""
-        return replace(self._worker.run("stats", SemanticStats(), _stats), loading=bool(self._loads))
+        return self._worker.run("stats", SemanticStats(), _stats)
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
@@ -190,10 +191,10 @@ class SemanticStore:
         """Return what was found. If its scope is not in memory yet, the store's thread reads on between other work."""
         if found is None:
             return None
-        if found.reason != LOADING:
-            self._loads.discard(found.scope)  # in a forked child, no thread goes on with what the parent began
-        elif found.scope not in self._loads:
-            self._loads.add(found.scope)
+        # In a forked child, no thread goes on with what the parent began.
+        loads = (os.getpid(), found.scope)
+        if found.reason == LOADING and loads not in self._loads:
+            self._loads.add(loads)
             self._worker.start("load", self._load, found.scope)
         return found
 
@@ -204,7 +205,7 @@ class SemanticStore:
             goes_on = not tier.load(scope) and tier is self._worker.backend
         finally:
             if not goes_on:
-                self._loads.discard(scope)
+                self._loads.discard((os.getpid(), scope))
         if goes_on:
             self._worker.start("load", self._load, scope)
 
@@ -321,5 +322,6 @@ def _stats(tier: SemanticTier) -> SemanticStats:
         error=None if threshold is None else bound.estimate(threshold),
         audited=counts.audited,
         audited_wrong=counts.audited_wrong,
+        loading=tier.is_loading,
         paused=bound.certified is not None and threshold is None,
     )

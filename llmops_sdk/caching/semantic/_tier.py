@@ -196,8 +196,13 @@ class SemanticTier:
         return Verdict(None, None, ()) if looked is None else looked[0]
 
     def load(self, scope: str) -> bool:
-        """Read a part of a large scope into memory, and return whether all of it is there."""
+        """Read a part of a large scope into memory, and return whether all of it is there, also in the graph."""
         return self._indexes.load(self.backend, scope)
+
+    @property
+    def is_loading(self) -> bool:
+        """Return whether a large scope is not in memory as a whole."""
+        return self._indexes.is_loading
 
     def _look(self, question: Question, vector: Any, top: int) -> tuple[Verdict, list[Neighbour]] | None:
         asked = self._analyse(question.text, question.earlier)
