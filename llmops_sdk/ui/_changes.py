@@ -16,7 +16,7 @@ from llmops_sdk.ui._answers import Answer
 from llmops_sdk.ui._queries import Queries
 from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui.api._sql import SQL_SECONDS, run_sql
-from llmops_sdk.ui.api.changes._replay import RefusedError, replay
+from llmops_sdk.ui.api.changes._replay import READ_ONLY, RefusedError, replay
 from llmops_sdk.ui.api.changes._scores import Annotations
 from llmops_sdk.ui.api.changes._selections import save_selection
 
@@ -34,7 +34,7 @@ CHANGES = {
     "`by`. With `undo`, take back the score of the same target, name and person.",
     "datasets": "Save selected traces as a data set: `name`, `trace_ids`, `form` (`eval` or `sft`), `add`.",
     "replay": "Send a stored call again: `trace_id`, `span_id`, `model`, `messages`, `temperature`, `max_tokens`, "
-    "`variants`. Without `max_cost` it only estimates.",
+    "`as_before`, `variants`. Without `max_cost` it only estimates.",
 }
 """What POST does, by its address below `/api/v1/`."""
 
@@ -73,7 +73,7 @@ def _endpoint(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         if refused:
-            return error_answer(RefusedError("the page is read-only: llmops ui ran with --read-only"))
+            return error_answer(RefusedError(READ_ONLY))
         try:
             body = await _body(request)
         except UsageError as error:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from llmops_sdk._version import __version__
-from llmops_sdk.config import current
 from llmops_sdk.ui._answers import Answer
 from llmops_sdk.ui._asked import Asked
 from llmops_sdk.ui._sheets import Sheet, read_sheet
@@ -19,6 +18,7 @@ from llmops_sdk.ui.api._sessions import list_sessions, session
 from llmops_sdk.ui.api._span import span, text
 from llmops_sdk.ui.api._trace import trace
 from llmops_sdk.ui.api._traces import list_traces
+from llmops_sdk.ui.api.changes._replay import READ_ONLY, replay_refusal
 from llmops_sdk.ui.api.sheets._calls import ATTEMPTS, CALLS, ERRORS
 from llmops_sdk.ui.api.sheets._evals import EVALS, compare_experiments
 from llmops_sdk.ui.api.sheets._metrics import metrics
@@ -132,8 +132,7 @@ _DRAWN_AS_SHEETS = frozenset({"metrics", "evals", "doctor"})
 
 def pages(asked: Asked) -> Answer:
     """Return the pages that exist, and whether the server takes changes and replays."""
-    settings = current()
-    replay = settings.ui.replay and not asked.read_only and settings.store.path.absolute() == asked.folder.absolute()
+    refusal = READ_ONLY if asked.read_only else replay_refusal(asked.folder)
     listed = [
         {
             "name": one.name,
@@ -144,15 +143,16 @@ def pages(asked: Asked) -> Answer:
         }
         for one in PAGES
     ]
-    about = {"version": __version__, "store": str(asked.folder), "read_only": asked.read_only, "replay": replay}
-    return Answer({"pages": listed, **about})
+    about = {"version": __version__, "store": str(asked.folder), "read_only": asked.read_only}
+    return Answer({"pages": listed, **about, "replay": refusal is None, "replay_refusal": refusal})
 
 
 READS = (
     Read(
         "pages",
         pages,
-        "`pages`: `name`, `path`, `title`, `group`, `sheet`; and `version`, `store`, `read_only`, `replay`.",
+        "`pages`: `name`, `path`, `title`, `group`, `sheet`; and `version`, `store`, `read_only`, `replay`, "
+        "`replay_refusal`.",
     ),
     *(read for page in PAGES for read in page.endpoints),
 )
