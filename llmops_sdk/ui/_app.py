@@ -65,14 +65,13 @@ def app(
     return application(store_folder(path), AccessRules(auth=auth, token=token, hosts=allow_hosts), read_only=read_only)
 
 
-def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: bool = False) -> ASGIApp:
+def application(folder: Path, rules: AccessRules, *, read_only: bool) -> ASGIApp:
     """Return the application behind its access rules.
 
     Args:
         folder: The store's folder.
         rules: The access rules.
         read_only: Whether to refuse every change.
-        isolated: Whether a person's SQL runs in a process of its own, with a limit of memory.
     """
     queries = Queries(_AT_ONCE, _WAITING)
     streams = Streams(queries)
@@ -93,7 +92,7 @@ def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: 
             for read in READS
         ),
         *(Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()),
-        *change_routes(folder, queries, annotations, read_only=read_only, isolated=isolated),
+        *change_routes(folder, queries, annotations, read_only=read_only),
     ]
     return Guarded(Starlette(routes=routes), rules)
 

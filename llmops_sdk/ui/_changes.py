@@ -39,9 +39,7 @@ CHANGES = {
 """What POST does, by its address below `/api/v1/`."""
 
 
-def change_routes(
-    folder: Path, queries: Queries, annotations: Annotations, *, read_only: bool, isolated: bool
-) -> list[Route]:
+def change_routes(folder: Path, queries: Queries, annotations: Annotations, *, read_only: bool) -> list[Route]:
     """Return the routes.
 
     Args:
@@ -49,11 +47,10 @@ def change_routes(
         queries: The threads for data sets and scores. SQL and replays have threads of their own, one at a time.
         annotations: Writes scores.
         read_only: Whether to refuse every change.
-        isolated: Whether SQL runs in a process of its own.
     """
     alone, sending = Queries(1, 4), Queries(1, 4)
     changes: dict[str, tuple[_Change, Queries, float]] = {
-        "sql": (lambda body: run_sql(folder, body, isolated=isolated), alone, SQL_SECONDS),
+        "sql": (lambda body: run_sql(folder, body), alone, SQL_SECONDS),
         "scores": (annotations.put, queries, _WRITE_SECONDS),
         "datasets": (lambda body: save_selection(folder, body), queries, _WRITE_SECONDS),
         "replay": (lambda body: replay(folder, body), sending, _REPLAY_SECONDS),

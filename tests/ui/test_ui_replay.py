@@ -177,7 +177,7 @@ SCRIPT = {"model": "offline/script", "options": {"answers": [{"text": "done", "t
     "talk",
     [
         ASKED,
-        # Stored conversations have lost how a program spells the arguments of a call, an empty content and single parts.
+        # Stored conversations have lost how a program spells arguments, an empty content and single parts.
         [{"role": "user", "content": [{"type": "text", "text": "Hi"}]},
          {"role": "assistant", "tool_calls": TALK[2]["tool_calls"]}, TALK[3], {**ASKED[0], "name": "ada"}],
         [*TALK[:3], {**TALK[3], "content": [{"type": "text", "text": "sunny"}]}, *ASKED],

@@ -138,17 +138,14 @@ def _respelled(value: Any) -> Any:
         if isinstance(found.get("arguments"), str):
             with suppress(ValueError, RecursionError):
                 found["arguments"] = json.loads(found["arguments"])
-        content = found.get("content")
-        if isinstance(content, list) and len(cast("list[Any]", content)) == 1 and _is_text(content[0]):
-            found["content"] = content[0]["text"]
+        parts = found.get("content")
+        texts = cast("list[Any]", parts) if isinstance(parts, list) else []
+        if len(texts) == 1 and isinstance(texts[0], Mapping) and {*texts[0]} == {"type", "text"}:
+            found["content"] = texts[0]["text"]
         return found
     if isinstance(value, list):
         return [_respelled(one) for one in cast("list[Any]", value)]
     return value
-
-
-def _is_text(part: object) -> bool:
-    return isinstance(part, Mapping) and cast("Mapping[str, Any]", part).keys() == {"type", "text"}
 
 
 def nearest_request(request: CanonicalRequest, recorded: Iterable[CanonicalRequest]) -> CanonicalRequest | None:

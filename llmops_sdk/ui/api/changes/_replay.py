@@ -273,12 +273,16 @@ def _message(given: object) -> dict[str, Any]:
     return {**message, "tool_calls": calls} if calls else message
 
 
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and cast("dict[str, Any]", part).get("type") == "text"
+
+
 def _tool_content(response: object) -> Any:
     """Return what a tool gave: its text, its texts as parts, or other data as JSON."""
     if isinstance(response, str):
         return response
     parts = cast("list[Any]", response) if isinstance(response, list) else []
-    texts = [part.get("content") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
-    if texts and all(isinstance(text, str) for text in texts):
+    texts = [cast("Mapping[str, Any]", one).get("content") for one in parts if _is_text(one)]
+    if texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
         return [{"type": "text", "text": text} for text in texts]
     return orjson.dumps(response).decode()
