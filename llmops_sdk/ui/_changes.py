@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.ui._answers import Answer
+from llmops_sdk.ui._asked import check_names
 from llmops_sdk.ui._queries import Queries
 from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui.api._sql import SQL_SECONDS, run_sql
@@ -72,6 +73,7 @@ def _endpoint(
         if refused:
             return error_answer(RefusedError(READ_ONLY))
         try:
+            check_names(request.query_params.keys(), ())
             body = await _body(request)
         except UsageError as error:
             return error_answer(error)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from llmops_sdk._version import __version__
 from llmops_sdk.ui._answers import Answer
-from llmops_sdk.ui._asked import Asked
+from llmops_sdk.ui._asked import FILTERS, Asked
 from llmops_sdk.ui._sheets import Sheet, read_sheet
 from llmops_sdk.ui.api._compare import compare
 from llmops_sdk.ui.api._doctor import doctor
@@ -39,12 +39,14 @@ class Read:
         read: Makes the answer.
         shows: What it gives, for the documentation.
         seconds: The time for its queries.
+        takes: The names of its parameters.
     """
 
     path: str
     read: Reader
     shows: str
     seconds: float = 10.0
+    takes: tuple[str, ...] = FILTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Page:
         group: The heading in the navigation; "" for a page that only others link to.
         shows: What it shows, for the documentation.
         reads: What it reads; a sheet is read at the page's own path.
+        takes: The names of the parameters in its address.
     """
 
     path: str
@@ -64,6 +67,7 @@ class Page:
     group: str
     shows: str
     reads: Sheet | tuple[Read, ...]
+    takes: tuple[str, ...] = FILTERS
 
     @property
     def name(self) -> str:
@@ -80,21 +84,33 @@ class Page:
 
 PAGES = (
     Page("/traces", "Traces", "Look", "Traces, newest first: filters, facets, histogram, search, live.", (
-        Read("traces", list_traces, "`rows`: traces, newest first."),
+        Read("traces", list_traces, "`rows`: traces, newest first.", takes=(*FILTERS, "limit", "cursor")),
         Read("facets", facets, "For each facet its most frequent values: `value`, `count`.", 3.0),
-        Read("histogram", histogram, "Traces over time: `bucket_s`, `x`, `ok`, `error`."),
-    )),
+        Read("histogram", histogram, "Traces over time: `bucket_s`, `x`, `ok`, `error`.", takes=(*FILTERS, "bucket")),
+    ), takes=(*FILTERS, "live")),
     Page("/trace/{trace}", "Trace", "", "One trace as a waterfall, with each span's content.", (
-        Read("trace/{trace}", trace, "`summary`, `spans` in drawing order without empty columns, `scores`, `losses`."),
-        Read("span/{trace}/{span}", span, "All of one span: its columns, messages, events, attempts, verdicts, …"),
-        Read("text", text, "A part of a long text of a span: `text`, `offset`, `chars`."),
-    )),
+        Read(
+            "trace/{trace}", trace, "`summary`, `spans` in drawing order without empty columns, `scores`, `losses`.",
+            takes=(),
+        ),
+        Read(
+            "span/{trace}/{span}", span, "All of one span: its columns, messages, events, attempts, verdicts, …",
+            takes=(),
+        ),
+        Read(
+            "text", text, "A part of a long text of a span: `text`, `offset`, `chars`.",
+            takes=("trace", "span", "field", "offset"),
+        ),
+    ), takes=("span", "show", "find")),
     Page("/sessions", "Sessions", "Look", "Sessions, newest first.", (
-        Read("sessions", list_sessions, "`rows`: sessions, newest first."),
-    )),
+        Read("sessions", list_sessions, "`rows`: sessions, newest first.", takes=(*FILTERS, "limit")),
+    ), takes=(*FILTERS, "limit")),
     Page("/session/{session}", "Session", "", "One session as a conversation.", (
-        Read("session/{session}", session, "`summary`, `turns` with the new messages of each, `scores`."),
-    )),
+        Read(
+            "session/{session}", session, "`summary`, `turns` with the new messages of each, `scores`.",
+            takes=("cursor",),
+        ),
+    ), takes=()),
     Page("/calls", "Calls", "Look", "Calls to models, by model and prompt.", CALLS),
     Page("/errors", "Errors", "Look", "Errors by type and by message without its numbers and ids.", ERRORS),
     Page("/metrics", "Metrics", "Measure", "Cost, latency, tokens, errors and quality over time; budgets.", (
@@ -110,19 +126,25 @@ PAGES = (
     Page("/datasets", "Data sets", "Evaluate", "Saved data sets and their items.", DATASETS),
     Page("/evals", "Experiments", "Evaluate", "Experiments and their scores.", (
         Read("evals", read_sheet(EVALS), "`facts`, `charts`, `tables`."),
-        Read("evals/compare", compare_experiments, "Two experiments, `a` and `b`: `tables`."),
+        Read("evals/compare", compare_experiments, "Two experiments, `a` and `b`: `tables`.", takes=("of", "a", "b")),
     )),
     Page("/queue", "Annotate", "Evaluate", "Traces to judge, one after the other.", (
-        Read("queue", queue, "`rows`: traces without the score `judge` by the person `by`; `source`; `more`."),
-    )),
+        Read(
+            "queue", queue, "`rows`: traces without the score `judge` by the person `by`; `source`; `more`.",
+            takes=(*FILTERS, "judge", "by", "limit"),
+        ),
+    ), takes=(*FILTERS, "judge", "by")),
     Page("/compare", "Compare", "Evaluate", "Two traces, models, prompts or periods.", (
-        Read("compare", compare, "`of`: `traces`, `models`, `prompts` or `periods`; two of them, `a` and `b`."),
-    )),
-    Page("/replay/{trace}/{span}", "Replay", "", "Send a stored call again.", ()),
-    Page("/sql", "SQL", "Store", "A query over the store.", ()),
+        Read(
+            "compare", compare, "`of`: `traces`, `models`, `prompts` or `periods`; two of them, `a` and `b`.",
+            takes=(*FILTERS, "of", "a", "b"),
+        ),
+    ), takes=(*FILTERS, "of", "a", "b")),
+    Page("/replay/{trace}/{span}", "Replay", "", "Send a stored call again.", (), takes=("model", "n", "fresh")),
+    Page("/sql", "SQL", "Store", "A query over the store.", (), takes=("q",)),
     Page("/doctor", "Doctor", "Store", "What llmops doctor finds.", (
-        Read("doctor", doctor, "`facts`, `tables`.", 30.0),
-    )),
+        Read("doctor", doctor, "`facts`, `tables`.", 30.0, takes=()),
+    ), takes=()),
     Page("/losses", "Losses", "Store", "What was dropped, cut or redacted.", LOSSES),
 )  # fmt: skip
 
@@ -153,6 +175,7 @@ READS = (
         pages,
         "`pages`: `name`, `path`, `title`, `group`, `sheet`; and `version`, `store`, `read_only`, `replay`, "
         "`replay_refusal`.",
+        takes=(),
     ),
     *(read for page in PAGES for read in page.endpoints),
 )
