@@ -128,12 +128,13 @@ PAGES = (
         Read("evals", read_sheet(EVALS), "`facts`, `charts`, `tables`."),
         Read("evals/compare", compare_experiments, "Two experiments, `a` and `b`: `tables`.", takes=("of", "a", "b")),
     )),
-    Page("/queue", "Annotate", "Evaluate", "Traces to judge, one after the other.", (
+    Page("/queue", "Annotate", "Evaluate", "Traces, spans, calls or sessions to judge, one after the other.", (
         Read(
-            "queue", queue, "`rows`: traces without the score `judge` by the person `by`; `source`; `more`.",
-            takes=(*FILTERS, "judge", "by", "limit"),
+            "queue", queue, "`rows`: `traces`, `spans`, `calls` or `sessions` (`target`) without the score `judge` by "
+            "the person `by`, each with its `score_target`; `source`; `more`.",
+            takes=(*FILTERS, "target", "judge", "by", "limit"),
         ),
-    ), takes=(*FILTERS, "judge", "by")),
+    ), takes=(*FILTERS, "target", "judge", "by")),
     Page("/compare", "Compare", "Evaluate", "Two traces, models, prompts or periods.", (
         Read(
             "compare", compare, "`of`: `traces`, `models`, `prompts` or `periods`; two of them, `a` and `b`.",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from page_stores import call, now_ns, span, write_store
-from real_browser import Tab, chromium, serve_page, without_settings
+from real_browser import Tab, chromium, serve_page, settled, without_settings
 
 import llmops_sdk as llmops
 
@@ -45,6 +45,7 @@ def _traces(folder: Path) -> Path:
                 start_ns=start,
                 name="answer",
                 kind="agent",
+                session_id=f"talk {number % 5}",
                 input={"question": f"question {number}"},
                 output=f"answer {number}",
             )
@@ -97,6 +98,29 @@ def test_fifty_items_are_scored_by_keyboard_and_undo_takes_back(tmp_path: Path, 
         tab.context.close()
     # Another process, and after the server has ended.
     assert len(_scores(store)) == ITEMS
+
+
+def test_spans_calls_and_sessions_are_judged_by_keyboard_too(tmp_path: Path, browser: Any):
+    store = _traces(tmp_path)
+    with serve_page(store) as served:
+        tab = Tab(browser, served).enter()
+        page = tab.open("/queue?judge=quality&by=ada")
+        for target, label in (("spans", "Spans"), ("calls", "Calls to models"), ("sessions", "Sessions")):
+            page.locator("label", has_text="Judge").locator("select").select_option(label=label)
+            page.wait_for_url(f"**target={target}*")
+            page.locator(".queue-item").wait_for()
+            settled(page)
+            page.keyboard.press("4")
+            page.get_by_text("1 scored").first.wait_for()
+            page.keyboard.press("u")
+            page.keyboard.press("2")
+            _saved(page)
+            found = llmops.query("SELECT target, value FROM scores WHERE value IS NOT NULL ORDER BY time", path=store)
+            assert found.rows()[-1] == ({"calls": "span"}.get(target, target.removesuffix("s")), 2.0)
+        assert len(_scores(store)) == 2  # the newest span is the newest call
+        assert tab.problems == []
+        assert tab.violations() == []
+        tab.context.close()
 
 
 def test_read_only_page_takes_no_scores(tmp_path: Path, browser: Any):

@@ -115,6 +115,22 @@ def test_empty_store_says_what_to_do(tmp_path: Path, browser: Any):
         tab.context.close()
 
 
+def test_unknown_parameter_is_named_and_the_page_opens_without_it(served: Served, browser: Any, signed_in: Any):
+    tab = Tab(browser, served, storage_state=signed_in)
+    page = tab.open("/traces?statu=error&since=30d")
+    assert 'did you mean "status"?' in page.get_by_role("alert").inner_text()
+    assert tab.violations() == []
+    page.get_by_role("link", name="Open the page without it").click()
+    page.locator(".row-link").first.wait_for()
+    assert page.url.endswith("/traces?since=30d")
+    page.go_back()
+    page.get_by_role("alert").wait_for()
+    page.get_by_role("link", name="Metrics").click()
+    page.locator(".chart").first.wait_for()
+    assert tab.problems == []
+    tab.context.close()
+
+
 def test_back_restores_filters_and_scroll(served: Served, browser: Any, signed_in: Any):
     tab = Tab(browser, served, storage_state=signed_in)
     page = tab.open("/traces?status=ok")

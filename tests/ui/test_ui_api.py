@@ -94,6 +94,7 @@ def test_a_line_of_the_list(page, traces):
         ("traces", {"user": "x" * 2_000}, 400), ("trace/none", {}, 404), ("trace/%3Cx%3E", {}, 400),
         ("span/1/2", {}, 404), ("text", {}, 400), ("session/none", {}, 404), ("compare", {"a": "1"}, 400),
         ("compare", {"of": "x", "a": "1", "b": "2"}, 400), ("search", {}, 400), ("queue", {}, 400),
+        ("queue", {"judge": "a", "target": "x"}, 400),
         ("evals/compare", {"a": "none", "b": "none"}, 400), ("live", {"limit": "1"}, 400), ("doctor", {"a": "1"}, 400),
     ],
 )  # fmt: skip

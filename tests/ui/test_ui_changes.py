@@ -7,7 +7,7 @@ import sys
 
 import httpx
 import pytest
-from ui_page import PlainSpan, events, put_traces
+from ui_page import SECOND, START_NS, PlainSpan, call, events, message, put_traces
 
 from llmops_sdk.store import StoreSink, query
 
@@ -58,6 +58,47 @@ def test_annotations_of_one_person_replace_and_undo_each_other(page, traces, fol
     assert [row[2] for row in query(mine, path=folder) if row[0] == "helpful"] == ["ui:ada"]
     assert page.get("traces", limit=1)["data"]["rows"][0]["scores"] == {"helpful": 1.0, "right": 1.0}
     assert query("SELECT count(*) FROM store.scores WHERE source = 'ui:bob'", path=folder).scalar() == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "count", "keys"),
+    [("traces", 12, ["trace_id"]), ("spans", 36, ["trace_id", "span_id"]), ("calls", 12, ["trace_id", "span_id"]),
+     ("sessions", 4, ["session_id"])],
+)  # fmt: skip
+def test_the_queue_gives_what_a_person_has_not_judged(page, target, count, keys):
+    def rows(**more) -> list[dict[str, object]]:
+        ask = {"judge": "good", "by": "ada", "limit": 50, "since": "3650d", "target": target, **more}
+        return page.get("queue", **ask)["data"]["rows"]
+
+    listed = rows()
+    assert [sorted(row["score_target"]) for row in listed] == [sorted(keys)] * count
+    page.post("scores", {**listed[1]["score_target"], "name": "good", "value": 1, "by": "ada"})
+
+    assert [row["score_target"] for row in rows()] == [row["score_target"] for row in (listed[0], *listed[2:])]
+    assert len(rows(by="bob")) == len(rows(judge="tone")) == count
+    # A score of one target judges no other.
+    for other, number in (("traces", 12), ("spans", 36), ("sessions", 4)):
+        if other != target and (target, other) != ("calls", "spans"):
+            assert len(rows(target=other)) == number
+    page.post("scores", {**listed[1]["score_target"], "name": "good", "undo": True, "by": "ada"})
+    assert rows() == listed
+
+
+def test_an_item_of_the_queue_has_its_content(page, folder):
+    sink = StoreSink(folder)
+    sink.write([
+        call(1, 99, said=[message("user", "x" * 150_000)], answer="long", start_ns=START_NS + 86_400 * SECOND),
+        PlainSpan(name="tool", kind="tool", trace_id=99, span_id=3, start_ns=START_NS, input=b'{"a": 1}'),
+    ])  # fmt: skip
+    sink.close(5.0)
+
+    found = page.get("queue", judge="good", target="spans", name="tool")["data"]["rows"]
+    assert [(row["input"], row["is_call"]) for row in found] == [({"a": 1}, False)]
+    [long, short] = page.get("queue", judge="good", target="calls", limit=2)["data"]["rows"]
+    assert (long["input"]["chars"] > 150_000, long["input"]["cut"], len(long["input"]["text"])) == (True, True, 20_000)
+    assert long["output"][0]["parts"][0]["content"] == "long"
+    assert short["input"][-1]["parts"][0]["content"] == "question 11"
+    assert short["model"] == "claude-y"
 
 
 def test_a_selection_becomes_a_data_set_with_its_lineage(page, traces, folder):

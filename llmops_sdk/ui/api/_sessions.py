@@ -14,7 +14,7 @@ from llmops_sdk.ui._answers import MAX_TEXT, Answer, cut, seconds
 from llmops_sdk.ui._asked import Asked, NotFoundError, sql_command, with_values
 from llmops_sdk.ui._sheets import with_period
 
-__all__ = ["list_sessions", "new_messages", "session"]
+__all__ = ["list_sessions", "new_messages", "session", "session_lines"]
 
 _MAX_ROWS = 200
 _MAX_TURNS = 200
@@ -32,17 +32,30 @@ WHERE session_id = $session OR trace_id IN (SELECT trace_id FROM spans WHERE ses
 
 def list_sessions(asked: Asked) -> Answer:
     """Return the newest sessions that have a span that matches."""
+    rows, shown, notes = session_lines(asked, asked.whole("limit", 50, _MAX_ROWS))
+    return Answer({"rows": rows}, shown, sql_command(shown), notes=notes)
+
+
+def session_lines(
+    asked: Asked, limit: int, further: str = "true", values: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, Any]], str, list[str]]:
+    """Return the newest sessions that have a span that matches, the SQL that gives them, and notes.
+
+    Args:
+        asked: The request.
+        limit: The most sessions.
+        further: A further condition on rows of `spans`.
+        values: Its values.
+    """
     wanted, notes = with_period(asked.filter)
-    limit = asked.whole("limit", 50, _MAX_ROWS)
     where = wanted.where("spans")
+    params = {**where.params, **(values or {})}
     # The view rolls up every span of the store; only the newest sessions are wanted.
     sql = f"""SELECT {_COLUMNS} FROM sessions WHERE session_id IN (
-    SELECT session_id FROM spans WHERE session_id IS NOT NULL AND {where.sql}
+    SELECT session_id FROM spans WHERE session_id IS NOT NULL AND {where.sql} AND {further}
     GROUP BY session_id ORDER BY max(start_ns) DESC LIMIT {limit})
 ORDER BY end_time DESC, session_id"""
-    rows = [_line(row) for row in asked.rows(sql, where.params)]
-    shown = with_values(sql, where.params)
-    return Answer({"rows": rows}, shown, sql_command(shown), notes=notes)
+    return [_line(row) for row in asked.rows(sql, params)], with_values(sql, params), notes
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import { get, useApi, useLive } from "../parts/server.js";
 import { Facts } from "../parts/table.js";
 import { count, Line, seconds, shortId, Text, time, usd, utc, visible } from "../parts/text.js";
 
-function Turn({ turn, number }) {
+export function Turn({ turn, number }) {
   const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages", inner: true };
   const { said = [], answered = [] } = turn;
   return html`<section class="turn" aria-label=${`Turn ${number}`}>
