@@ -18,6 +18,7 @@ from llmops_sdk.ui._queries import Queries
 from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui.api._sql import SQL_SECONDS, run_sql
 from llmops_sdk.ui.api.changes._replay import READ_ONLY, RefusedError, replay
+from llmops_sdk.ui.api.changes._saved_filters import SavedFilters
 from llmops_sdk.ui.api.changes._scores import Annotations
 from llmops_sdk.ui.api.changes._selections import save_selection
 
@@ -34,6 +35,7 @@ CHANGES = {
     "scores": "Give a score: `name`, `value` or `label`, and `trace_id` (with `span_id`) or `session_id`; `comment`, "
     "`by`. With `undo`, take back the score of the same target, name and person.",
     "datasets": "Save selected traces as a data set: `name`, `trace_ids`, `form` (`eval` or `sft`), `add`.",
+    "filters": "Save a filter: `name` and `query`, as in an address. With `remove`, forget it.",
     "replay": "Send a stored call again: `trace_id`, `span_id`, `model`, `messages`, `temperature`, `max_tokens`, "
     "`as_before`, `variants`. Without `max_cost` it only estimates.",
 }
@@ -54,6 +56,7 @@ def change_routes(folder: Path, queries: Queries, annotations: Annotations, *, r
         "sql": (lambda body: run_sql(folder, body), alone, SQL_SECONDS),
         "scores": (annotations.put, queries, _WRITE_SECONDS),
         "datasets": (lambda body: save_selection(folder, body), queries, _WRITE_SECONDS),
+        "filters": (SavedFilters(folder).put, queries, _WRITE_SECONDS),
         "replay": (lambda body: replay(folder, body), sending, _REPLAY_SECONDS),
     }
     return [

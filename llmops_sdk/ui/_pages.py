@@ -19,6 +19,7 @@ from llmops_sdk.ui.api._span import span, text
 from llmops_sdk.ui.api._trace import trace
 from llmops_sdk.ui.api._traces import list_traces
 from llmops_sdk.ui.api.changes._replay import READ_ONLY, replay_refusal
+from llmops_sdk.ui.api.changes._saved_filters import saved_filters
 from llmops_sdk.ui.api.sheets._calls import ATTEMPTS, CALLS, ERRORS
 from llmops_sdk.ui.api.sheets._evals import EVALS, compare_experiments
 from llmops_sdk.ui.api.sheets._metrics import metrics
@@ -179,5 +180,6 @@ READS = (
         takes=(),
     ),
     *(read for page in PAGES for read in page.endpoints),
+    Read("filters", saved_filters, "`rows`: saved filters, each with `name` and `query`.", takes=()),
 )
 """Everything that is read with GET."""

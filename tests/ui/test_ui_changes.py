@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -117,7 +118,7 @@ def test_a_selection_becomes_a_data_set_with_its_lineage(page, traces, folder):
 def test_a_read_only_page_refuses_every_change_but_answers_sql(folder, traces, open_page):
     page = open_page(folder, read_only=True)
 
-    for path in ("scores", "datasets", "replay"):
+    for path in ("scores", "datasets", "replay", "filters"):
         assert page.post(path, {}).status_code == 403
     assert page.post("sql", {"sql": "SELECT 1"}).status_code == 200
 
@@ -141,3 +142,53 @@ def test_two_pages_show_one_store_and_kill_9_leaves_it_whole(folder, traces, pag
     assert len(page.get("traces")["data"]["rows"]) == 12
     assert query("SELECT value FROM scores WHERE source = 'ui:ada'", path=folder).scalar() == 1.0
     assert page.post("scores", given).status_code == 200
+
+
+HOSTILE = "<img src=x onerror=alert(1)> '\"; DROP"
+
+
+def test_a_filter_gets_a_name_and_is_kept_in_the_store(page, folder, open_page):
+    page.post("filters", {"name": " slow ", "query": "?min_duration=5&tag=a%26b&tag=c&status="})
+    saved = page.post("filters", {"name": HOSTILE, "query": "user=ada"}).json()["data"]["rows"]
+
+    assert saved == [
+        {"name": HOSTILE, "query": "user=ada"},
+        {"name": "slow", "query": "min_duration=5&tag=a%26b&tag=c"},
+    ]
+    page.post("filters", {"name": "slow", "query": "min_duration=6"})
+    assert page.post("filters", {"name": HOSTILE, "remove": True}).status_code == 200
+    assert open_page(folder).get("filters")["data"]["rows"] == [{"name": "slow", "query": "min_duration=6"}]
+    file = folder / "ui" / "filters.json"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert query("SELECT count(*) FROM spans", path=folder).scalar() == 36
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "a"}, 400), ({"name": "", "query": "user=a"}, 400), ({"name": "x" * 61, "query": "user=a"}, 400),
+        ({"name": "a\u202eb", "query": "user=a"}, 400), ({"name": "a\nb", "query": "user=a"}, 400),
+        ({"name": 1, "query": "user=a"}, 400), ({"name": "a", "query": "live=1"}, 400),
+        ({"name": "a", "query": ""}, 400), ({"name": "a", "query": "user=" + "x" * 4_000}, 400),
+        ({"name": "a", "query": "since=never"}, 400), ({"name": "a", "query": "tag=a&" * 200}, 400),
+        ({"name": "../a", "remove": True}, 404),
+    ],
+)  # fmt: skip
+def test_a_filter_that_is_not_valid_is_not_saved(page, folder, body, status):
+    assert page.post("filters", body).status_code == status
+    assert page.get("filters")["data"]["rows"] == []
+
+
+def test_saved_filters_have_bounds_and_a_damaged_file_is_named(page, folder):
+    place = folder / "ui"
+    place.mkdir(mode=0o700)
+    file = place / "filters.json"
+    file.write_text(json.dumps({str(number): "user=a" for number in range(150)} | {"bad": "nothing=1"}))
+    assert len(page.get("filters")["data"]["rows"]) == 100
+    assert "remove one" in page.post("filters", {"name": "one more", "query": "user=a"}).json()["error"]["message"]
+    file.write_text("[")
+    answer = page.client.get("/api/v1/filters")
+    assert (answer.status_code, str(file) in answer.json()["error"]["message"]) == (503, True)
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+    assert page.client.get("/api/v1/filters").status_code == 503
