@@ -109,7 +109,7 @@ PAGES = (
     Page("/session/{session}", "Session", "", "One session as a conversation.", (
         Read(
             "session/{session}", session, "`summary`, `turns` with the new messages of each, `scores`.",
-            takes=("cursor",),
+            takes=("limit", "cursor"),
         ),
     ), takes=()),
     Page("/calls", "Calls", "Look", "Calls to models, by model and prompt.", CALLS),

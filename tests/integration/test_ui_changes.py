@@ -162,6 +162,7 @@ def test_replay_shows_its_cost_first_and_its_trace_is_linked(project: Path, brow
         button.wait_for()
         sent = "SELECT count(*) FROM traces WHERE name = 'replay'"
         assert llmops.query(sent, path=project / "store").scalar() == 0
+        assert tab.violations() == []
         button.click()
         answer = page.locator(".message.assistant", has_text="against the original").first
         answer.wait_for()
@@ -247,7 +248,7 @@ def test_replay_is_refused_without_the_setting(project: Path, browser: Any):
         page = tab.open(f"/replay/{'a' * 32}/{2:016x}")
         page.get_by_text("Replays are off here.").wait_for()
         assert "[ui] replay = true" in page.locator(".empty").inner_text()
-        page.get_by_role("heading", name="Original output").wait_for()
+        page.get_by_role("heading", name="Original").wait_for()
         answered = tab.page.request.post(
             f"{served.origin}/api/v1/replay",
             data={"trace_id": "a" * 32, "span_id": f"{2:016x}", "max_cost": 1},

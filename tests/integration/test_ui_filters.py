@@ -175,8 +175,13 @@ def test_filter_gets_a_name_and_comes_back(tab: Tab, store: Path):
     page.get_by_role("button", name=name, exact=True).wait_for()
     assert tab.violations() == []
     page = tab.open("/calls?user=ada")
+    page.set_viewport_size({"width": 360, "height": 800})
     page.get_by_text("Saved filters").click()
+    box = page.locator(".saved-list").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
     page.get_by_role("button", name=name, exact=True).click()
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("button", name="status error: remove this filter").wait_for()
     assert page.url.endswith("/calls?tag=shop&status=error")
     page.get_by_text("Saved filters").click()

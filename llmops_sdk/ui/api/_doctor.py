@@ -15,8 +15,8 @@ from llmops_sdk.ui._asked import Asked
 __all__ = ["doctor"]
 
 _SECONDS = 20.0
-_COLUMNS = (("part", "Part", "text"), ("what", "What", "text"), ("value", "Value", "text"),
-            ("source", "From", "text"), ("state", "State", "status"))  # fmt: skip
+_COLUMNS = (("state", "State", "status"), ("part", "Part", "text"), ("what", "What", "text"),
+            ("value", "Value", "text"), ("source", "From", "text"))  # fmt: skip
 
 
 def doctor(asked: Asked) -> Answer:

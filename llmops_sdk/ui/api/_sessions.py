@@ -80,24 +80,24 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
 def session(asked: Asked) -> Answer:
     """Return one session as a conversation."""
     session_id = asked.path["session"]
-    offset = asked.whole("cursor", 1, 10**9) - 1
+    offset, most = asked.whole("cursor", 1, 10**9) - 1, asked.whole("limit", _MAX_TURNS, _MAX_TURNS)
     params = {"session": session_id}
     summary = asked.rows(f"SELECT {_COLUMNS} FROM sessions WHERE session_id = $session", params)
     if not summary:
         raise NotFoundError("the store has no such session")
     # One turn more before the page, so that its first turn too shows only what is new.
     before = 1 if offset else 0
-    page = {**params, "limit": _MAX_TURNS + before + 1, "offset": offset - before}
+    page = {**params, "limit": most + before + 1, "offset": offset - before}
     found = asked.rows(_TURNS, page)
     turns: list[dict[str, Any]] = []
     known: list[Any] = []
-    for number, row in enumerate(found[: _MAX_TURNS + before]):
+    for number, row in enumerate(found[: most + before]):
         said, answered = _parsed(row.pop("input_messages")), _parsed(row.pop("output_messages"))
         fresh = new_messages(known, said)
         known = [*said, *answered]
         if number >= before:
             turns.append(_turn(row, [*map(_shown, fresh)], [*map(_shown, answered)], len(said) - len(fresh)))
-    following = str(offset + _MAX_TURNS + 1) if len(found) > _MAX_TURNS + before else None
+    following = str(offset + most + 1) if len(found) > most + before else None
     data = {
         "summary": _line(summary[0]),
         "turns": turns,

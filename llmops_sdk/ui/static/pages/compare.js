@@ -170,8 +170,8 @@ function Fields({ body, estimate, state, temperature, setTemperature, send }) {
   const n = body.variants;
   return html`<form class="filter-row filters" onSubmit=${send} aria-label="How to replay">
     <label class="field grow"><span>Model</span><${Input} type="text" maxlength="200" value=${body.model ?? estimate?.model ?? ""} onChange=${(event) => setQuery({ model: event.target.value.trim() || null }, { replace: true })} /></label>
-    <label class="field"><span>Temperature</span><${Input} type="number" min="0" max="2" step="0.1" placeholder="as before" value=${temperature} onChange=${(event) => setTemperature(event.target.value)} /></label>
-    <label class="field"><span>Answers</span><${Input} type="number" min="1" max="5" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
+    <label class="field short"><span>Temperature</span><${Input} type="number" min="0" max="2" step="0.1" placeholder="as before" value=${temperature} onChange=${(event) => setTemperature(event.target.value)} /></label>
+    <label class="field short"><span>Answers</span><${Input} type="number" min="1" max="5" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
     <label class="check"><input type="checkbox" checked=${body.as_before} onChange=${(event) => setQuery({ fresh: event.target.checked ? null : "1" }, { replace: true })} /> <span>Other options as before</span></label>
     <button type="submit" class="primary" disabled=${state.busy || !estimate || price === null}>${state.busy ? "Sending …" : `Send ${n === 1 ? "1 call" : `${n} calls`} to ${visible(estimate?.model ?? "…")}, ${cost}`}</button>
   </form>`;
@@ -190,7 +190,7 @@ export function Replay({ route, server }) {
   const body = { trace_id: traceId, span_id: spanId, variants: n, as_before: route.query.get("fresh") !== "1" };
   if (route.query.get("model")) body.model = route.query.get("model");
   if (temperature !== "") body.temperature = Number(temperature);
-  const answer = useEstimate(chosen && server.replay ? body : null); // a server without replays would refuse it
+  const answer = useEstimate(server.replay && span.data ? body : null); // a server without replays would refuse it
   const { estimate } = answer;
   const call = span.data?.call;
   const send = async (event) => {
@@ -214,6 +214,7 @@ export function Replay({ route, server }) {
         { label: "Input tokens", value: estimate?.input_tokens ?? null, kind: "tokens", hint: "estimated" }, { label: "Output tokens", value: estimate?.output_tokens ?? null, kind: "tokens", hint: "at most" }, { label: "Most it may cost", value: estimate?.max_cost ?? null, kind: "usd", hint: "[ui] max_cost" }]} />
       <${Fields} body=${body} estimate=${estimate} state=${state} temperature=${temperature} setTemperature=${setTemperature} send=${send} />
       ${state.done && html`<${Results} results=${state.done.results} original=${state.done.original} />`}`)}
-    ${call?.messages && html`<${Content} title="Original input" value=${call.messages.input} source=${{ trace: traceId, span: spanId, field: "input_messages" }} />
-      <${Content} title="Original output" value=${call.messages.output} source=${{ trace: traceId, span: spanId, field: "output_messages" }} />`}`;
+    ${call?.messages && html`<section class="block"><h2>Original</h2>
+      <${Content} title="Input" value=${call.messages.input} source=${{ trace: traceId, span: spanId, field: "input_messages" }} />
+      <${Content} title="Output" value=${call.messages.output} source=${{ trace: traceId, span: spanId, field: "output_messages" }} /></section>`}`;
 }

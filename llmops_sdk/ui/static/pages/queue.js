@@ -29,7 +29,7 @@ function Head({ item, place, title, id }) {
 
 /** A session as a conversation, as far as its first page goes. */
 function SessionItem({ item }) {
-  const loaded = useApi(`session/${encodeURIComponent(item.session_id)}`, "");
+  const loaded = useApi(`session/${encodeURIComponent(item.session_id)}`, { limit: 20 });
   if (!loaded.data) return loaded.error ? html`<${Failure} error=${loaded.error} retry=${loaded.reload} />` : html`<${Loading} rows=${6} />`;
   const { turns } = loaded.data;
   return html`${turns.map((turn, number) => html`<${Turn} key=${turn.span_id} turn=${turn} number=${number + 1} />`)}
