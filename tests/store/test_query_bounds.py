@@ -233,3 +233,8 @@ def test_isolated_query_ends_at_its_deadline_and_leaves_nothing_on_the_disk(stor
     with pytest.raises(QueryError, match=r"longer than 0\.2 s and was killed"):
         query(endless, path=store, isolated=True, timeout=0.2)
     assert not [entry for entry in (store / "tmp").glob("*") if not entry.name.startswith(f"{os.getpid()}-")]
+
+
+def test_isolated_query_imports_nothing_from_the_working_folder(store: Path) -> None:
+    Path("duckdb.py").write_text("raise SystemExit('planted')")
+    assert query("SELECT 1", path=store, isolated=True).scalar() == 1

@@ -94,8 +94,12 @@ def isolated_query(
 def _run(request: bytes, sql: str, timeout: float | None) -> tuple[int, bytes]:
     """Return the process's status and what it wrote."""
     scope = current_scope()
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise QueryError(f"a query in a process of its own needs Python, which this program hides:\n\n{sql}", sql=sql)
+    # -P: never import modules from the working folder.
+    command = [sys.executable, "-P", "-m", _CHILD]
     with subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         try:
             if scope is not None:
