@@ -1,5 +1,5 @@
 // The page: navigation, the theme, and the component of the path in the address.
-import { classes, go, href, html, render, useEffect, useRef, useRoute, useState } from "./parts/base.js";
+import { classes, go, href, html, render, useEffect, useLayoutEffect, useRef, useRoute, useState } from "./parts/base.js";
 import { Failure, Heading, Loading, useKeys } from "./parts/frame.js";
 import { loadServer, useServer } from "./parts/server.js";
 import { visible } from "./parts/text.js";
@@ -28,7 +28,7 @@ function stored(name) {
 
 function ThemeButton() {
   const [theme, setTheme] = useState(THEMES.includes(stored("llmops-theme")) ? stored("llmops-theme") : "system");
-  useEffect(() => {
+  useLayoutEffect(() => { // with the new text of the button, not after it
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     if (stored("llmops-theme") !== theme) localStorage.setItem("llmops-theme", theme);
