@@ -18,15 +18,15 @@ from starlette.types import ASGIApp
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.store.reading._query import store_folder
-from llmops_sdk.ui._asked import Asked
+from llmops_sdk.ui._asked import Asked, check_names
 from llmops_sdk.ui._blobs import blob_response
 from llmops_sdk.ui._changes import change_routes
 from llmops_sdk.ui._pages import PAGES, READS, Read
 from llmops_sdk.ui._queries import BusyError, Queries
 from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui._security import AccessRules, Auth, Guarded
-from llmops_sdk.ui._shell import favicon, shell, static
-from llmops_sdk.ui._streams import StreamMaker, Streams
+from llmops_sdk.ui._shell import favicon, shell_of, static
+from llmops_sdk.ui._streams import STREAM_TAKES, StreamMaker, Streams
 from llmops_sdk.ui.api.changes._scores import Annotations
 
 __all__ = ["app", "application"]
@@ -65,14 +65,13 @@ def app(
     return application(store_folder(path), AccessRules(auth=auth, token=token, hosts=allow_hosts), read_only=read_only)
 
 
-def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: bool = False) -> ASGIApp:
+def application(folder: Path, rules: AccessRules, *, read_only: bool) -> ASGIApp:
     """Return the application behind its access rules.
 
     Args:
         folder: The store's folder.
         rules: The access rules.
         read_only: Whether to refuse every change.
-        isolated: Whether a person's SQL runs in a process of its own, with a limit of memory.
     """
     queries = Queries(_AT_ONCE, _WAITING)
     streams = Streams(queries)
@@ -87,13 +86,16 @@ def application(folder: Path, rules: AccessRules, *, read_only: bool, isolated: 
         Route("/favicon.ico", favicon),
         Route("/favicon.svg", favicon),
         Route("/blob/{name}", blob),
-        *(Route(_with_slashes(page.path), shell) for page in PAGES),
+        *(Route(_with_slashes(page.path), shell_of(page.takes)) for page in PAGES),
         *(
             Route(_with_slashes(f"/api/v1/{read.path}"), _endpoint(read, folder, queries, read_only=read_only))
             for read in READS
         ),
-        *(Route(f"/api/v1/{name}", _stream(make, folder)) for name, make in streams.by_name.items()),
-        *change_routes(folder, queries, annotations, read_only=read_only, isolated=isolated),
+        *(
+            Route(f"/api/v1/{name}", _stream(make, folder, STREAM_TAKES[name]))
+            for name, make in streams.by_name.items()
+        ),
+        *change_routes(folder, queries, annotations, read_only=read_only),
     ]
     return Guarded(Starlette(routes=routes), rules)
 
@@ -104,31 +106,42 @@ def _with_slashes(path: str) -> str:
 
 
 async def _to_first(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGES[0].path}", 303)
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGES[0].path}{query}", 303)
 
 
 def _endpoint(
     read: Read, folder: Path, queries: Queries, *, read_only: bool
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
-        asked = replace(_asked_of(request, folder), read_only=read_only)
+        try:
+            asked = replace(_asked_of(request, folder, read.takes), read_only=read_only)
+        except UsageError as error:
+            return error_answer(error)
         return await answered(request, queries, lambda: read.read(asked), read.seconds, folder)
 
     return answer
 
 
-def _stream(make: StreamMaker, folder: Path) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _stream(
+    make: StreamMaker, folder: Path, takes: Sequence[str]
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         try:
-            return make(request, _asked_of(request, folder))
+            return make(request, _asked_of(request, folder, takes))
         except (UsageError, BusyError) as error:
             return error_answer(error)
 
     return answer
 
 
-def _asked_of(request: Request, folder: Path) -> Asked:
-    """Return what a request asks for."""
+def _asked_of(request: Request, folder: Path, takes: Sequence[str]) -> Asked:
+    """Return what a request asks for.
+
+    Raises:
+        UnknownParameterError: The address has a parameter that nothing reads.
+    """
+    check_names(request.query_params.keys(), takes)
     texts: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         texts.setdefault(name, []).append(value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,26 @@ from llmops_sdk.store import Result
 from llmops_sdk.store.reading._filters import Filter, make_filter
 from llmops_sdk.store.reading._query import query, store_folder
 
-__all__ = ["Asked", "NotFoundError", "literal", "on_store", "sql_command", "with_values"]
+__all__ = [
+    "FILTERS",
+    "Asked",
+    "NotFoundError",
+    "UnknownParameterError",
+    "check_names",
+    "literal",
+    "on_store",
+    "sql_command",
+    "unknown_names",
+    "with_values",
+]
 
 _OPTIONS = ("since", "until", "name", "model", "session", "user", "status", "kind", "search")
 _NUMBERS = ("min_cost", "min_duration")
 _LISTS = {"tag": "tags", "score": "scores"}
+FILTERS: tuple[str, ...] = (*_OPTIONS, *_NUMBERS, *_LISTS)
+"""The parameters that filter, as on the command line."""
+_EVERYWHERE = frozenset({"token"})
+"""Where the service around the page decides who sees it, a token stays in the address."""
 _MAX_TEXT = 1_000  # characters
 _MAX_VALUES = 20
 _VALUE = re.compile(r"\$([a-z_][a-z_0-9]*)")
@@ -28,6 +44,28 @@ _VALUE = re.compile(r"\$([a-z_][a-z_0-9]*)")
 
 class NotFoundError(LookupError):
     """The store has no such trace, span, session or file."""
+
+
+class UnknownParameterError(UsageError):
+    """Nothing reads a parameter of the address, so the answer would be of another question."""
+
+
+def unknown_names(given: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Return the names of parameters that are not known."""
+    return [name for name in dict.fromkeys(given) if name not in known and name not in _EVERYWHERE]
+
+
+def check_names(given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse parameters that are not known.
+
+    Raises:
+        UnknownParameterError: There is one.
+    """
+    for name in unknown_names(given, known):
+        near = get_close_matches(name.lower(), known, n=1)
+        meant = f': did you mean "{near[0]}"?' if near else "."
+        listed = f"Known are {', '.join(known)}" if known else "There are none here"
+        raise UnknownParameterError(f'there is no parameter "{name[:100]}" here{meant} {listed}')
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from starlette.routing import Route
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.ui._answers import Answer
+from llmops_sdk.ui._asked import check_names
 from llmops_sdk.ui._queries import Queries
 from llmops_sdk.ui._responses import answered, error_answer
 from llmops_sdk.ui.api._sql import SQL_SECONDS, run_sql
-from llmops_sdk.ui.api.changes._replay import RefusedError, replay
+from llmops_sdk.ui.api.changes._replay import READ_ONLY, RefusedError, replay
+from llmops_sdk.ui.api.changes._saved_filters import SavedFilters
 from llmops_sdk.ui.api.changes._scores import Annotations
 from llmops_sdk.ui.api.changes._selections import save_selection
 
@@ -33,15 +35,14 @@ CHANGES = {
     "scores": "Give a score: `name`, `value` or `label`, and `trace_id` (with `span_id`) or `session_id`; `comment`, "
     "`by`. With `undo`, take back the score of the same target, name and person.",
     "datasets": "Save selected traces as a data set: `name`, `trace_ids`, `form` (`eval` or `sft`), `add`.",
+    "filters": "Save a filter: `name` and `query`, as in an address. With `remove`, forget it.",
     "replay": "Send a stored call again: `trace_id`, `span_id`, `model`, `messages`, `temperature`, `max_tokens`, "
-    "`variants`. Without `max_cost` it only estimates.",
+    "`as_before`, `variants`. Without `max_cost` it only estimates.",
 }
 """What POST does, by its address below `/api/v1/`."""
 
 
-def change_routes(
-    folder: Path, queries: Queries, annotations: Annotations, *, read_only: bool, isolated: bool
-) -> list[Route]:
+def change_routes(folder: Path, queries: Queries, annotations: Annotations, *, read_only: bool) -> list[Route]:
     """Return the routes.
 
     Args:
@@ -49,13 +50,13 @@ def change_routes(
         queries: The threads for data sets and scores. SQL and replays have threads of their own, one at a time.
         annotations: Writes scores.
         read_only: Whether to refuse every change.
-        isolated: Whether SQL runs in a process of its own.
     """
     alone, sending = Queries(1, 4), Queries(1, 4)
     changes: dict[str, tuple[_Change, Queries, float]] = {
-        "sql": (lambda body: run_sql(folder, body, isolated=isolated), alone, SQL_SECONDS),
+        "sql": (lambda body: run_sql(folder, body), alone, SQL_SECONDS),
         "scores": (annotations.put, queries, _WRITE_SECONDS),
         "datasets": (lambda body: save_selection(folder, body), queries, _WRITE_SECONDS),
+        "filters": (SavedFilters(folder).put, queries, _WRITE_SECONDS),
         "replay": (lambda body: replay(folder, body), sending, _REPLAY_SECONDS),
     }
     return [
@@ -73,8 +74,9 @@ def _endpoint(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def answer(request: Request) -> Response:
         if refused:
-            return error_answer(RefusedError("the page is read-only: llmops ui ran with --read-only"))
+            return error_answer(RefusedError(READ_ONLY))
         try:
+            check_names(request.query_params.keys(), ())
             body = await _body(request)
         except UsageError as error:
             return error_answer(error)

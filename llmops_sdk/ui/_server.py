@@ -66,7 +66,7 @@ class PageServer:
             token=token, hosts=allow_hosts, announce=lambda fresh: announce(self._address_with(fresh))
         )
         config = uvicorn.Config(
-            application(folder, self._rules, read_only=read_only, isolated=allow_remote),
+            application(folder, self._rules, read_only=read_only),
             http=_Connection,
             log_level="warning",
             access_log=False,  # addresses hold tokens and filters

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Coroutine, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-__all__ = ["favicon", "shell", "static"]
+from llmops_sdk.ui._asked import UnknownParameterError, check_names, unknown_names
+
+__all__ = ["favicon", "shell_of", "static"]
 
 _FOLDER = Path(__file__).parent / "static"
 _NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/){0,3}[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -22,7 +27,7 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 _SHELL = """<!doctype html>
-<html lang="en" data-root="{root}" data-version="{version}">
+<html lang="en" data-root="{root}" data-version="{version}"{problem}>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -46,12 +51,32 @@ _ICON = (
 )
 
 
-async def shell(request: Request) -> Response:
-    """Return the shell; the page's own router reads the address."""
-    from llmops_sdk._version import __version__
+def shell_of(takes: Sequence[str]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """Return the answer to the address of a page: the shell, whose own router reads the address.
 
-    root = escape(str(request.scope.get("root_path", "")))
-    return HTMLResponse(_SHELL.format(root=root, version=escape(__version__)))
+    Args:
+        takes: The names of the parameters in the address.
+    """
+
+    async def shell(request: Request) -> Response:
+        from llmops_sdk._version import __version__
+
+        root = escape(str(request.scope.get("root_path", "")))
+        return HTMLResponse(_SHELL.format(root=root, version=escape(__version__), problem=_problem_of(request, takes)))
+
+    return shell
+
+
+def _problem_of(request: Request, takes: Sequence[str]) -> str:
+    """Return what the page says about a parameter that nothing reads, and the address without it."""
+    given = request.query_params.multi_items()
+    try:
+        check_names([name for name, _ in given], takes)
+    except UnknownParameterError as error:
+        unknown = unknown_names([name for name, _ in given], takes)
+        rest = urlencode([(name, value) for name, value in given if name not in unknown])
+        return f' data-problem="{escape(str(error))}" data-without="?{escape(rest)}"'
+    return ""
 
 
 async def favicon(_: Request) -> Response:

@@ -16,14 +16,17 @@ from starlette.types import Receive, Scope, Send
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.store.reading._ended import EndedSpans
 from llmops_sdk.ui._answers import as_json
-from llmops_sdk.ui._asked import Asked
+from llmops_sdk.ui._asked import FILTERS, Asked
 from llmops_sdk.ui._queries import BusyError, ClientLeftError, DeadlineError, Queries
 from llmops_sdk.ui.api._search import Search
 from llmops_sdk.ui.api._traces import LIST_COLUMNS, LIST_NAMES, trace_rows
 
-__all__ = ["StreamMaker", "Streams"]
+__all__ = ["STREAM_TAKES", "StreamMaker", "Streams"]
 
 StreamMaker: TypeAlias = Callable[[Request, Asked], StreamingResponse]
+
+STREAM_TAKES = {"search": (*FILTERS, "limit", "cursor"), "live": (*FILTERS, "position")}
+"""The parameters of each stream."""
 
 _SEARCH_SECONDS = 60.0
 _POLL_SECONDS = 0.25

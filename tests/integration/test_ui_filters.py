@@ -165,6 +165,31 @@ def test_facet_turns_a_filter_on_and_off(tab: Tab):
     assert tab.problems == []
 
 
+def test_filter_gets_a_name_and_comes_back(tab: Tab, store: Path):
+    name = "<b onmouseover=alert(1)>slow ones"
+    page = tab.open("/traces?status=error&tag=shop&live=1")
+    page.get_by_text("Saved filters").click()
+    page.get_by_text("No filter is saved.").wait_for()
+    page.get_by_label("Name of the present filter").fill(name)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name=name, exact=True).wait_for()
+    assert tab.violations() == []
+    page = tab.open("/calls?user=ada")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.get_by_text("Saved filters").click()
+    box = page.locator(".saved-list").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    page.get_by_role("button", name=name, exact=True).click()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_role("button", name="status error: remove this filter").wait_for()
+    assert page.url.endswith("/calls?tag=shop&status=error")
+    page.get_by_text("Saved filters").click()
+    page.get_by_role("button", name=f"Remove {name}").click()
+    page.get_by_text("No filter is saved.").wait_for()
+    assert tab.problems == []
+
+
 def test_selection_becomes_a_data_set(tab: Tab, store: Path):
     page = tab.open("/traces?status=ok")
     boxes = page.get_by_role("checkbox")

@@ -68,21 +68,33 @@ def signed_in(browser: Any, served: Served) -> Any:
     return Tab(browser, served).enter().context.storage_state()
 
 
-def _paths(demo: Path, served: Served, tab: Tab) -> list[str]:
-    [row] = json.loads(llmops("traces", "--limit=1", "--format=json", "--store", str(demo), cwd=demo.parent))
-    answered = tab.page.request.get(f"{served.origin}/api/v1/pages").json()
-    listed = [page["path"] for page in answered["data"]["pages"] if "{" not in page["path"]]
-    session = tab.page.request.get(f"{served.origin}/api/v1/sessions?limit=1").json()["data"]["rows"][0]["session_id"]
-    return [*listed, f"/trace/{row['trace_id']}", f"/session/{session}", "/traces?search=card", "/traces?user=nobody"]
+def _paths(served: Served, tab: Tab) -> list[str]:
+    def ask(name: str) -> Any:
+        return tab.page.request.get(f"{served.origin}/api/v1/{name}").json()["data"]
+
+    listed = [page["path"] for page in ask("pages")["pages"] if "{" not in page["path"]]
+    a, b = (row["trace_id"] for row in ask("traces?limit=2")["rows"])
+    [session] = ask("sessions?limit=1")["rows"]
+    [call] = ask("queue?target=calls&judge=none&limit=1")["rows"]
+    return [
+        *listed,
+        f"/trace/{a}",
+        f"/session/{session['session_id']}",
+        f"/compare?a={a}&b={b}",
+        f"/replay/{call['trace_id']}/{call['span_id']}",
+        "/traces?search=card",
+        "/traces?user=nobody",
+        "/queue?target=calls",
+        "/queue?target=sessions",
+        "/sql?q=SELECT+name,+count(*)+FROM+spans+GROUP+BY+1",
+    ]
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
-def test_every_page_is_quiet_accessible_and_fits(
-    scheme: str, width: int, demo: Path, served: Served, browser: Any, signed_in: Any
-):
+def test_every_page_is_quiet_accessible_and_fits(scheme: str, width: int, served: Served, browser: Any, signed_in: Any):
     tab = Tab(browser, served, color_scheme=scheme, viewport={"width": width, "height": 800}, storage_state=signed_in)
     found = {}
-    paths = _paths(demo, served, tab)
+    paths = _paths(served, tab)
     for path in paths:
         page = tab.open(path)
         page.wait_for_load_state("networkidle")
@@ -113,6 +125,22 @@ def test_empty_store_says_what_to_do(tmp_path: Path, browser: Any):
         assert tab.problems == []
         assert "llmops demo" in tab.open("/traces").locator(".empty").inner_text()
         tab.context.close()
+
+
+def test_unknown_parameter_is_named_and_the_page_opens_without_it(served: Served, browser: Any, signed_in: Any):
+    tab = Tab(browser, served, storage_state=signed_in)
+    page = tab.open("/traces?statu=error&since=30d")
+    assert 'did you mean "status"?' in page.get_by_role("alert").inner_text()
+    assert tab.violations() == []
+    page.get_by_role("link", name="Open the page without it").click()
+    page.locator(".row-link").first.wait_for()
+    assert page.url.endswith("/traces?since=30d")
+    page.go_back()
+    page.get_by_role("alert").wait_for()
+    page.get_by_role("link", name="Metrics").click()
+    page.locator(".chart").first.wait_for()
+    assert tab.problems == []
+    tab.context.close()
 
 
 def test_back_restores_filters_and_scroll(served: Served, browser: Any, signed_in: Any):

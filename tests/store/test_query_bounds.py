@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from llmops_sdk.store.duck._functions import (
     STATEFUL_FUNCTIONS,
     called_functions,
 )
+from llmops_sdk.store.reading._scope import QueryScope
 
 pytestmark = pytest.mark.redteam
 
@@ -205,3 +208,33 @@ def test_isolated_query_is_killed_when_it_needs_too_much_memory(store: Path) -> 
     )
     with pytest.raises(QueryError):
         query(greedy, path=store, timeout=20, isolated=True)
+
+
+def test_cancelling_the_scope_kills_an_isolated_query(store: Path) -> None:
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range * b.range % 7 = 3"
+    scope = QueryScope(60)
+    ended: list[QueryError] = []
+
+    def ask() -> None:
+        with scope, pytest.raises(QueryError) as caught:
+            query(endless, path=store, isolated=True)
+        ended.append(caught.value)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while asking.is_alive():
+        scope.cancel()
+        asking.join(0.05)
+    assert len(ended) == 1
+
+
+def test_isolated_query_ends_at_its_deadline_and_leaves_nothing_on_the_disk(store: Path) -> None:
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range * b.range % 7 = 3"
+    with pytest.raises(QueryError, match=r"longer than 0\.2 s and was killed"):
+        query(endless, path=store, isolated=True, timeout=0.2)
+    assert not [entry for entry in (store / "tmp").glob("*") if not entry.name.startswith(f"{os.getpid()}-")]
+
+
+def test_isolated_query_imports_nothing_from_the_working_folder(store: Path) -> None:
+    Path("duckdb.py").write_text("raise SystemExit('planted')")
+    assert query("SELECT 1", path=store, isolated=True).scalar() == 1

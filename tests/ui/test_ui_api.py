@@ -49,9 +49,9 @@ def test_every_page_answers_and_says_how(page, traces):
         path = read.path
         for name, value in ids.items():
             path = path.replace(name, value)
-        answer = page.get(path, **({"since": SINCE} | more.get(read.path, {})))
+        answer = page.get(path, **({"since": SINCE} if "since" in read.takes else {}), **more.get(read.path, {}))
         assert set(answer) == {"data", "sql", "command", "next", "notes"}, path
-        assert path == "pages" or answer["command"].startswith("llmops "), path
+        assert path in {"pages", "filters"} or answer["command"].startswith("llmops "), path
         for shown in [answer, *answer["data"].get("tables", []), *answer["data"].get("charts", [])]:
             if shown.get("sql"):
                 query(shown["sql"], path=page.folder)  # it runs as it is
@@ -94,7 +94,8 @@ def test_a_line_of_the_list(page, traces):
         ("traces", {"user": "x" * 2_000}, 400), ("trace/none", {}, 404), ("trace/%3Cx%3E", {}, 400),
         ("span/1/2", {}, 404), ("text", {}, 400), ("session/none", {}, 404), ("compare", {"a": "1"}, 400),
         ("compare", {"of": "x", "a": "1", "b": "2"}, 400), ("search", {}, 400), ("queue", {}, 400),
-        ("evals/compare", {"a": "none", "b": "none"}, 400),
+        ("queue", {"judge": "a", "target": "x"}, 400),
+        ("evals/compare", {"a": "none", "b": "none"}, 400), ("live", {"limit": "1"}, 400), ("doctor", {"a": "1"}, 400),
     ],
 )  # fmt: skip
 def test_bad_requests_get_a_typed_error(page, path, params, status):
@@ -102,6 +103,39 @@ def test_bad_requests_get_a_typed_error(page, path, params, status):
 
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"type", "message"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "said"),
+    [
+        ("traces", "statu", 'did you mean "status"'), ("traces", "min-cost", 'did you mean "min_cost"'),
+        ("search", "serach", 'did you mean "search"'), ("traces", "<b>", "Known are since, until"),
+        ("trace/1", "since", "There are none here"), ("facets", "limit", '"limit" here'),
+    ],
+)  # fmt: skip
+def test_an_unknown_parameter_gets_the_nearest_known_one(page, path, name, said):
+    answer = page.client.get(f"/api/v1/{path}", params={name: "x"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "UnknownParameterError"
+    assert said in answer.json()["error"]["message"]
+
+
+def test_a_change_takes_no_parameters_in_its_address(page):
+    assert page.post("scores?name=helpful", {}).json()["error"]["type"] == "UnknownParameterError"
+
+
+def test_a_page_says_that_a_parameter_is_unknown_and_known_ones_pass(page):
+    said = page.client.get("/traces", params={"statu": "ok", "user": '"a&b"', "<x>": "1"}).text
+    assert 'data-problem="there is no parameter &quot;statu&quot; here: did you mean &quot;status&quot;?' in said
+    assert 'data-without="?user=%22a%26b%22"' in said
+    for address in (
+        "/traces?live=1&since=1d&tag=a&tag=b&token=x",
+        "/trace/1?span=2&show=errors&find=a",
+        "/sql?q=SELECT+1",
+    ):
+        assert "data-problem" not in page.client.get(address, follow_redirects=True).text
+    assert page.client.get("/?since=2h").headers["location"] == "/traces?since=2h"
 
 
 def test_one_trace_and_its_spans(page, traces):
@@ -142,6 +176,10 @@ def test_a_session_shows_each_message_once(page):
         f"answer {number}" for number in range(4)
     ]
     assert data["turns"][3]["repeated"] == 6
+    first = page.get("session/talk", limit=3)
+    rest = page.get("session/talk", limit=3, cursor=first["next"])
+    assert [*first["data"]["turns"], *rest["data"]["turns"]] == data["turns"]
+    assert rest["next"] is None
 
 
 def test_facets_and_histogram_count_what_the_list_has(page, traces):

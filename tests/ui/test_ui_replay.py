@@ -32,7 +32,8 @@ def configured(tmp_path):
 
     def configure(**ui):
         folder = tmp_path / "store"
-        llmops.configure(store={"path": str(folder)}, ui={"replay": True, **ui}, prices={"openai/dear": PRICE})
+        more = {name: ui.pop(name) for name in ("models", "cassettes") if name in ui}
+        llmops.configure(store={"path": str(folder)}, ui={"replay": True, **ui}, prices={"openai/dear": PRICE}, **more)
         return folder
 
     yield configure
@@ -42,8 +43,8 @@ def configured(tmp_path):
 PRICE = {"input": 1_000_000.0, "output": 1_000_000.0}
 
 
-def stored_call() -> dict[str, str]:
-    answer = llmops.chat(TALK, model="offline/echo", tools=[TOOL])
+def stored_call(talk=TALK, model="offline/echo", **options) -> dict[str, str]:
+    answer = llmops.chat(talk, model=model, tools=[TOOL], **options)
     llmops.flush()
     return {"trace_id": answer.trace_id, "span_id": answer.span_id}
 
@@ -53,6 +54,17 @@ def test_a_replay_is_refused_unless_the_settings_allow_it(folder, open_page):
 
     assert answer.status_code == 403
     assert "[ui] replay = true" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("replay", "options", "said"),
+    [(True, {}, None), (False, {}, "[ui] replay"), (True, {"read_only": True}, "--read-only")],
+)
+def test_the_page_knows_whether_replays_are_on(configured, open_page, replay, options, said):
+    about = open_page(configured(replay=replay), **options).get("pages")["data"]
+
+    assert about["replay"] is (said is None)
+    assert about["replay_refusal"] is None if said is None else said in about["replay_refusal"]
 
 
 def test_a_replay_is_estimated_then_sent_and_linked(configured, open_page):
@@ -155,3 +167,51 @@ def test_results_before_a_refusal_are_shown(configured, open_page):
     sent = open_page(folder).post("replay", {**call, "model": "offline/none", "max_cost": 0}).json()["data"]
 
     assert "there is no model" in sent["results"][0]["error"]
+
+
+ASKED = [{"role": "user", "content": "The weather?"}]
+SCRIPT = {"model": "offline/script", "options": {"answers": [{"text": "done", "tool_calls": [{"name": "weather"}]}]}}
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        ASKED,
+        # Stored conversations have lost how a program spells arguments, an empty content and single parts.
+        [{"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+         {"role": "assistant", "tool_calls": TALK[2]["tool_calls"]}, TALK[3], {**ASKED[0], "name": "ada"}],
+        [*TALK[:3], {**TALK[3], "content": [{"type": "text", "text": "sunny"}]}, *ASKED],
+    ],
+)  # fmt: skip
+def test_a_call_with_tools_is_replayed_from_its_cassette(configured, open_page, talk):
+    cassettes = {"mode": "record", "records": "script"}
+    folder = configured(models={"script": SCRIPT}, cassettes=cassettes)
+    call = stored_call(talk, "cassette/weather", temperature=0.2, stop=["x"], seed=3)
+    configured(models={"script": SCRIPT}, cassettes={**cassettes, "mode": "replay"})
+    page = open_page(folder)
+
+    estimate = page.post("replay", call).json()["data"]["estimate"]
+    sent = page.post("replay", {**call, "max_cost": 0}).json()["data"]
+
+    assert (estimate["model"], estimate["tools"], estimate["estimated_usd"]) == ("cassette/weather", 1, 0.0)
+    assert estimate["options"] == {"temperature": 0.2, "seed": 3, "stop": ["x"]}
+    [result] = sent["results"]
+    assert (result["error"], result["text"]) == (None, sent["original"]["output"][0]["parts"][0].get("content", ""))
+    originals = [part for part in sent["original"]["output"][0]["parts"] if part["type"] == "tool_call"]
+    assert [one["name"] for one in result["tool_calls"]] == [one["name"] for one in originals]
+    links = query("SELECT links FROM spans WHERE name = 'replay'", path=folder).scalar()
+    assert json.loads(links)[0]["span_id"] == call["span_id"]
+
+
+def test_a_cassette_that_records_costs_what_its_model_costs(configured, open_page):
+    folder = configured(cassettes={"mode": "new", "records": "openai/dear"})
+    call = stored_call(temperature=0.5)
+    page = open_page(folder)
+
+    def replay(**more) -> httpx.Response:
+        return page.post("replay", {**call, "model": "cassette/fresh", "as_before": False, **more})
+
+    estimate = replay().json()["data"]["estimate"]
+    assert estimate["estimated_usd"] > 100
+    assert estimate["options"] == {}
+    assert replay(max_cost=1e6).status_code == 403

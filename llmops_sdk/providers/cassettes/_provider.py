@@ -37,6 +37,7 @@ from llmops_sdk.providers.cassettes._request import (
     differences,
     digest,
     nearest_request,
+    same_request,
     secret_values,
     shortened,
 )
@@ -192,7 +193,7 @@ class CassetteProvider:
         """Return the recording to replay, or None if the model must be asked."""
         mode, key, file = current().cassettes.mode, digest(canonical), self._file()
         recordings = file.recordings()
-        matching = [one for one in recordings if one["digest"] == key]
+        matching = [one for one in recordings if one["digest"] == key] or same_request(canonical, recordings)
         with self._lock:
             if mode == "record" and self._only_missing:
                 return None  # real calls are blocked: the model says so, instead of an old recording

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import takewhile, zip_longest
 from typing import Any, TypeAlias, cast
@@ -20,6 +21,7 @@ __all__ = [
     "differences",
     "digest",
     "nearest_request",
+    "same_request",
     "secret_values",
     "shortened",
 ]
@@ -110,6 +112,39 @@ def shortened(value: Any) -> Any:
         return {key: shortened(one) for key, one in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
         return [shortened(one) for one in cast("list[Any]", value)]
+    return value
+
+
+def same_request(request: CanonicalRequest, recorded: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the recordings of a request that has the same messages in another spelling.
+
+    The arguments of tool calls are JSON in a text, which may have other spaces, and a text may be a list of one part.
+    Programs that store conversations give them back in a spelling of their own.
+
+    Args:
+        request: The request.
+        recorded: Recordings, each with its `request`.
+    """
+    if not any(message.get("tool_calls") for message in request.get("messages", ())):
+        return []
+    wanted = _respelled(shortened(request))
+    return [one for one in recorded if _respelled(one.get("request")) == wanted]
+
+
+def _respelled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[str, Any]", value)
+        found = {name: _respelled(one) for name, one in entries.items() if one is not None}
+        if isinstance(found.get("arguments"), str):
+            with suppress(ValueError, RecursionError):
+                found["arguments"] = json.loads(found["arguments"])
+        parts = found.get("content")
+        texts = cast("list[Any]", parts) if isinstance(parts, list) else []
+        if len(texts) == 1 and isinstance(texts[0], Mapping) and {*texts[0]} == {"type", "text"}:
+            found["content"] = texts[0]["text"]
+        return found
+    if isinstance(value, list):
+        return [_respelled(one) for one in cast("list[Any]", value)]
     return value
 
 

@@ -73,6 +73,7 @@ def open_connection(
     bounded: bool = False,
     warm: bool = False,
     spill: bool = True,
+    memory: int | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database with the views over a store's files.
 
@@ -87,6 +88,8 @@ def open_connection(
         bounded: Keep the bounds of a query, and the order of rows, also with an output.
         warm: Whether the connection stays open between queries; it then caches no file content.
         spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
+        memory: Bytes for the rows of a bounded query, and half of those that it may put on the disk; None for the usual
+            bounds.
     """
     # SQL that is confined may still write into this folder.
     folder = spill_folder(sources.folder) if spill else None
@@ -100,7 +103,7 @@ def open_connection(
             "preserve_insertion_order": "true" if output is None or bounded else "false",
             "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
-            **(_bounds() if not trusted and (output is None or bounded) else {}),
+            **(_bounds(memory) if not trusted and (output is None or bounded) else {}),
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
@@ -115,10 +118,11 @@ def open_connection(
     return connection
 
 
-def _bounds() -> dict[str, str]:
+def _bounds(given: int | None) -> dict[str, str]:
     """Return the bounds of a query: DuckDB's own are 80 % of the memory and 90 % of the disk."""
-    memory = min(_MAX_QUERY_MEMORY, physical_memory() // 2)
-    return {"memory_limit": f"{memory // 2**20}MiB", "max_temp_directory_size": f"{_MAX_SPILL // 2**20}MiB"}
+    memory = min(given or _MAX_QUERY_MEMORY, physical_memory() // 2)
+    spill = _MAX_SPILL if given is None else 2 * given
+    return {"memory_limit": f"{memory // 2**20}MiB", "max_temp_directory_size": f"{spill // 2**20}MiB"}
 
 
 def physical_memory() -> int:

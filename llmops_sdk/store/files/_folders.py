@@ -44,6 +44,7 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     "monitoring": re.compile(r".+"),
     "metrics": re.compile(r"counters\.json|\.counters\.json\.[0-9a-f]{32}"),
     "notify": re.compile(r".+"),
+    "ui": re.compile(r"filters\.json|\.filters\.json\.[0-9a-f]{32}"),
 }
 """The names in each folder of a store."""
 _DATASET_FILE = re.compile(r"[0-9a-f]{64}\.jsonl?|none\.jsonl?|\.[0-9a-z]+\.jsonl?\.[0-9a-f]{32}")

@@ -205,9 +205,8 @@ class Result:
         )
 
 
-def held_bytes(result: Result) -> int:
-    """Return about how many bytes of memory the rows of a result take in DuckDB."""
-    connection = result._connection.cursor()  # pyright: ignore[reportPrivateUsage] - of this module
+def held_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return about how many bytes of memory the tables of a connection take in DuckDB."""
     found = connection.execute(
         "SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() "
         "WHERE tag IN ('IN_MEMORY_TABLE', 'OVERFLOW_STRINGS')"

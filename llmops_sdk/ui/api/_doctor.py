@@ -15,8 +15,8 @@ from llmops_sdk.ui._asked import Asked
 __all__ = ["doctor"]
 
 _SECONDS = 20.0
-_COLUMNS = (("part", "Part", "text"), ("what", "What", "text"), ("value", "Value", "text"),
-            ("source", "From", "text"), ("state", "State", "status"))  # fmt: skip
+_COLUMNS = (("state", "State", "status"), ("part", "Part", "text"), ("what", "What", "text"),
+            ("value", "Value", "text"), ("source", "From", "text"))  # fmt: skip
 
 
 def doctor(asked: Asked) -> Answer:
@@ -25,7 +25,9 @@ def doctor(asked: Asked) -> Answer:
     Raises:
         StoreError: The command did not end in time, or failed.
     """
-    command = [sys.executable, "-m", "llmops_sdk", "doctor", "--all", "--format", "json", "--store", str(asked.folder)]
+    # -P: never import modules from the working folder.
+    command = [sys.executable, "-P", "-m", "llmops_sdk", "doctor", "--all", "--format", "json"]
+    command += ["--store", str(asked.folder)]
     try:
         ran = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603 - our own
         found: list[dict[str, Any]] = orjson.loads(ran.stdout)

@@ -14,7 +14,7 @@ from llmops_sdk.ui._answers import MAX_TEXT, Answer, cut, seconds
 from llmops_sdk.ui._asked import Asked, NotFoundError, sql_command, with_values
 from llmops_sdk.ui._sheets import with_period
 
-__all__ = ["list_sessions", "new_messages", "session"]
+__all__ = ["list_sessions", "new_messages", "session", "session_lines"]
 
 _MAX_ROWS = 200
 _MAX_TURNS = 200
@@ -32,17 +32,30 @@ WHERE session_id = $session OR trace_id IN (SELECT trace_id FROM spans WHERE ses
 
 def list_sessions(asked: Asked) -> Answer:
     """Return the newest sessions that have a span that matches."""
+    rows, shown, notes = session_lines(asked, asked.whole("limit", 50, _MAX_ROWS))
+    return Answer({"rows": rows}, shown, sql_command(shown), notes=notes)
+
+
+def session_lines(
+    asked: Asked, limit: int, further: str = "true", values: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, Any]], str, list[str]]:
+    """Return the newest sessions that have a span that matches, the SQL that gives them, and notes.
+
+    Args:
+        asked: The request.
+        limit: The most sessions.
+        further: A further condition on rows of `spans`.
+        values: Its values.
+    """
     wanted, notes = with_period(asked.filter)
-    limit = asked.whole("limit", 50, _MAX_ROWS)
     where = wanted.where("spans")
+    params = {**where.params, **(values or {})}
     # The view rolls up every span of the store; only the newest sessions are wanted.
     sql = f"""SELECT {_COLUMNS} FROM sessions WHERE session_id IN (
-    SELECT session_id FROM spans WHERE session_id IS NOT NULL AND {where.sql}
+    SELECT session_id FROM spans WHERE session_id IS NOT NULL AND {where.sql} AND {further}
     GROUP BY session_id ORDER BY max(start_ns) DESC LIMIT {limit})
 ORDER BY end_time DESC, session_id"""
-    rows = [_line(row) for row in asked.rows(sql, where.params)]
-    shown = with_values(sql, where.params)
-    return Answer({"rows": rows}, shown, sql_command(shown), notes=notes)
+    return [_line(row) for row in asked.rows(sql, params)], with_values(sql, params), notes
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,24 +80,24 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
 def session(asked: Asked) -> Answer:
     """Return one session as a conversation."""
     session_id = asked.path["session"]
-    offset = asked.whole("cursor", 1, 10**9) - 1
+    offset, most = asked.whole("cursor", 1, 10**9) - 1, asked.whole("limit", _MAX_TURNS, _MAX_TURNS)
     params = {"session": session_id}
     summary = asked.rows(f"SELECT {_COLUMNS} FROM sessions WHERE session_id = $session", params)
     if not summary:
         raise NotFoundError("the store has no such session")
     # One turn more before the page, so that its first turn too shows only what is new.
     before = 1 if offset else 0
-    page = {**params, "limit": _MAX_TURNS + before + 1, "offset": offset - before}
+    page = {**params, "limit": most + before + 1, "offset": offset - before}
     found = asked.rows(_TURNS, page)
     turns: list[dict[str, Any]] = []
     known: list[Any] = []
-    for number, row in enumerate(found[: _MAX_TURNS + before]):
+    for number, row in enumerate(found[: most + before]):
         said, answered = _parsed(row.pop("input_messages")), _parsed(row.pop("output_messages"))
         fresh = new_messages(known, said)
         known = [*said, *answered]
         if number >= before:
             turns.append(_turn(row, [*map(_shown, fresh)], [*map(_shown, answered)], len(said) - len(fresh)))
-    following = str(offset + _MAX_TURNS + 1) if len(found) > _MAX_TURNS + before else None
+    following = str(offset + most + 1) if len(found) > most + before else None
     data = {
         "summary": _line(summary[0]),
         "turns": turns,

@@ -14,7 +14,7 @@ from llmops_sdk.ui._answers import MAX_TEXT, Answer, cut, seconds
 from llmops_sdk.ui._asked import Asked, NotFoundError, with_values
 from llmops_sdk.ui.api._trace import trace_id_of
 
-__all__ = ["span", "text"]
+__all__ = ["span", "stored_content", "stored_messages", "text"]
 
 _SPAN = "SELECT * FROM spans WHERE trace_id = $trace AND span_id = $span ORDER BY start_ns LIMIT 1"
 _CALL = """SELECT operation, provider, request_model, model, input_tokens, output_tokens, cache_read_tokens,
@@ -47,7 +47,7 @@ def span(asked: Asked) -> Answer:
     row = found[0]
     data: dict[str, Any] = {**row, "start_ns": str(row["start_ns"]), "duration_s": seconds(row.pop("duration_ms"))}
     for name in ("input", "output", "attributes", "links", "resource"):
-        data[name] = _content(row[name])
+        data[name] = stored_content(row[name])
     data["status_message"] = cut(row["status_message"])
     calls = asked.rows(_CALL, params)
     data["call"] = _call(calls[0]) if calls else None
@@ -82,10 +82,10 @@ def text(asked: Asked) -> Answer:
 
 def _call(row: dict[str, Any]) -> dict[str, Any]:
     messages = {name: row.pop(f"{name}_messages") for name in ("input", "output")}
-    return {**row, "messages": {name: _messages(stored) for name, stored in messages.items()}}
+    return {**row, "messages": {name: stored_messages(stored) for name, stored in messages.items()}}
 
 
-def _messages(stored: str | None) -> Any:
+def stored_messages(stored: str | None) -> Any:
     """Return messages with their texts cut each, or the beginning of their JSON where it is very long or broken."""
     if stored is None or len(stored) > _MAX_JSON:
         return cut(stored)
@@ -105,7 +105,7 @@ def _messages(stored: str | None) -> Any:
     )
 
 
-def _content(stored: str | None) -> Any:
+def stored_content(stored: str | None) -> Any:
     """Return a stored JSON value, or its beginning where it is long."""
     if stored is None or len(stored) > MAX_TEXT:
         return cut(stored)
@@ -129,6 +129,6 @@ def _cut_inside(value: Any) -> Any:
 def _detail(row: Mapping[str, Any]) -> dict[str, Any]:
     parsed = ("attributes", "candidates", "findings")
     return {
-        name: _content(value) if name in parsed and isinstance(value, str) else _cut_inside(value)
+        name: stored_content(value) if name in parsed and isinstance(value, str) else _cut_inside(value)
         for name, value in row.items()
     }

@@ -1,5 +1,5 @@
 // The page: navigation, the theme, and the component of the path in the address.
-import { classes, go, href, html, render, useEffect, useRef, useRoute, useState } from "./parts/base.js";
+import { classes, go, href, html, render, useEffect, useLayoutEffect, useRef, useRoute, useState } from "./parts/base.js";
 import { Failure, Heading, Loading, useKeys } from "./parts/frame.js";
 import { loadServer, useServer } from "./parts/server.js";
 import { visible } from "./parts/text.js";
@@ -28,7 +28,7 @@ function stored(name) {
 
 function ThemeButton() {
   const [theme, setTheme] = useState(THEMES.includes(stored("llmops-theme")) ? stored("llmops-theme") : "system");
-  useEffect(() => {
+  useLayoutEffect(() => { // with the new text of the button, not after it
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     if (stored("llmops-theme") !== theme) localStorage.setItem("llmops-theme", theme);
@@ -70,6 +70,15 @@ function KeyHelp({ open, onClose }) {
   </dialog>`;
 }
 
+// The server reads the address first: a parameter that nothing reads would show the answer to another question.
+const { problem, without } = document.documentElement.dataset;
+const refused = problem ? location.pathname + location.search : null;
+
+function Refused() {
+  return html`<${Heading} title="Unknown parameter" /><${Failure} error=${{ message: problem }} />
+    <p><a class="button" href=${location.pathname + without.replace(/^\?$/, "")}>Open the page without it</a></p>`;
+}
+
 function Page({ route, server }) {
   const name = route.parts[0] ?? "traces";
   const key = name in PAGES ? name : "generic";
@@ -107,7 +116,7 @@ function App() {
     <${Navigation} server=${server} route=${route} />
     <main id="main" tabindex="-1">
       ${server.error && html`<${Failure} error=${server.error} retry=${loadServer} />`}
-      ${route.path !== "/" && html`<${Page} route=${route} server=${server} />`}
+      ${refused === location.pathname + location.search ? html`<${Refused} />` : route.path !== "/" && html`<${Page} route=${route} server=${server} />`}
     </main>
     <${KeyHelp} open=${help} onClose=${() => setHelp(false)} />`;
 }

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.client import chat
 from llmops_sdk.client._prompt import messages_of
-from llmops_sdk.config import Settings, current, resolve_model
+from llmops_sdk.config import ResolvedModel, Settings, current, resolve_model
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.providers import Request
 from llmops_sdk.resilience.budgets._estimate import Estimator
@@ -22,18 +22,30 @@ from llmops_sdk.tracing import context, flush, span
 from llmops_sdk.ui._answers import Answer, cut
 from llmops_sdk.ui._asked import Asked, NotFoundError
 
-__all__ = ["RefusedError", "replay"]
+__all__ = ["READ_ONLY", "RefusedError", "replay", "replay_refusal"]
 
+READ_ONLY = "the page is read-only: llmops ui ran with --read-only"
 _CALL = """SELECT input_messages, output_messages, provider, request_model, attributes FROM llm_calls
 WHERE trace_id = $trace AND span_id = $span AND kind = 'llm' ORDER BY start_ns LIMIT 1"""
 _MAX_VARIANTS = 5
 _MAX_MESSAGES = 1_000
 _FREE = frozenset({"offline", "cassette"})
 _TOOLS = "gen_ai.tool.definitions"
+_NUMBERS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
 
 
 class RefusedError(Exception):
     """The settings do not allow this."""
+
+
+def replay_refusal(folder: Path) -> str | None:
+    """Return why no call of this store can be sent again, or None if one can."""
+    settings = current()
+    if not settings.ui.replay:
+        return "replays are off: turn them on with [ui] replay = true"
+    if settings.store.path.absolute() != folder.absolute():
+        return "a replay is stored in the configured store: start llmops ui without --store"
+    return None
 
 
 def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
@@ -42,32 +54,33 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
     Args:
         folder: The store's folder, which must be the configured one: the new trace goes there.
         body: `trace_id` and `span_id` of the call; `model`, `messages`, `temperature`, `max_tokens` to change;
-            `variants`; and `max_cost` in USD, without which nothing is sent.
+            `as_before`, whether to send the other parameters of then; `variants`; and `max_cost` in USD, without which
+            nothing is sent.
 
     Raises:
         NotFoundError: There is no such call.
         RefusedError: Replays are off, the store is another one, or the cost is unknown or too high.
         UsageError: Something in the body is not valid.
     """
+    if (refusal := replay_refusal(folder)) is not None:
+        raise RefusedError(refusal)
     settings = current()
-    if not settings.ui.replay:
-        raise RefusedError("replays are off: turn them on with [ui] replay = true")
-    if settings.store.path.absolute() != folder.absolute():
-        raise RefusedError("a replay is stored in the configured store: start llmops ui without --store")
     call = _stored_call(folder, body)
+    attributes = _attributes(call["attributes"])
     try:
         messages = messages_of(_messages(body.get("messages"), call["input_messages"]))
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    model = body.get("model") or _model_of(call, settings)
+    model = body.get("model") or _model_of(call, attributes, settings)
     if not isinstance(model, str) or len(model) > 300:
         raise UsageError("model must be the name of a model")
-    options = {key: _number(body, key) for key in ("temperature", "max_tokens") if body.get(key) is not None}
+    options = {} if body.get("as_before") is False else _options_of(attributes)
+    options |= {key: _number(body, key) for key in ("temperature", "max_tokens") if body.get(key) is not None}
     variants = body.get("variants", 1)
     if type(variants) is not int or not 1 <= variants <= _MAX_VARIANTS:
         raise UsageError(f"variants must be a whole number from 1 to {_MAX_VARIANTS}")
-    tools = _tools(call["attributes"])
-    resolved = resolve_model(settings, model)
+    tools = _tools(attributes)
+    resolved = _asked_model(resolve_model(settings, model), settings)
     request = Request(model=resolved.model, messages=messages, tools=tools, params=options)
     estimate = Estimator(resolved).estimate(request)
     each = 0.0 if resolved.provider in _FREE else estimate.usd
@@ -76,6 +89,7 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
         "model": model,
         "messages": len(messages),
         "tools": len(tools),
+        "options": options,
         "variants": variants,
         "input_tokens": estimate.input_tokens * variants,
         "output_tokens": estimate.output_tokens * variants,
@@ -93,18 +107,42 @@ def replay(folder: Path, body: Mapping[str, Any]) -> Answer:
     return Answer({"estimate": shown, "results": results, "original": {**original, "output": before}})
 
 
-def _model_of(call: Mapping[str, Any], settings: Settings) -> str:
-    """Return the name of the model that a call asked for: that in `[models]`, if it is there still."""
+def _attributes(stored: str | None) -> dict[str, Any]:
     try:
-        attributes = cast("dict[str, Any]", orjson.loads(call["attributes"] or "{}"))
+        found: Any = orjson.loads(stored or "{}")
     except orjson.JSONDecodeError:
-        attributes = {}
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _model_of(call: Mapping[str, Any], attributes: Mapping[str, Any], settings: Settings) -> str:
+    """Return the name of the model that a call asked for: that in `[models]`, if it is there still."""
     name, target = attributes.get("llmops.model.name"), attributes.get("llmops.model.target")
-    return (
-        name
-        if isinstance(name, str) and name in settings.models
-        else str(target or f"{call['provider']}/{call['request_model']}")
-    )
+    # "cassette/support" is a name that needs no settings; the recording names the provider that was recorded.
+    if isinstance(name, str) and (name in settings.models or name.partition("/")[0] in _FREE):
+        return name
+    return str(target or f"{call['provider']}/{call['request_model']}")
+
+
+def _asked_model(resolved: ResolvedModel, settings: Settings) -> ResolvedModel:
+    """Return the model that is asked and paid: a cassette that records asks the one that it records."""
+    source = resolved.options.get("records") or settings.cassettes.records
+    if resolved.provider != "cassette" or settings.cassettes.mode == "replay" or not isinstance(source, str):
+        return resolved
+    return resolve_model(settings, source)
+
+
+def _options_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a stored call, as far as they are stored."""
+    found: dict[str, Any] = {}
+    for name in _NUMBERS:
+        value = attributes.get(f"gen_ai.request.{name}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[name] = value
+    stops: Any = attributes.get("gen_ai.request.stop_sequences")
+    if isinstance(stops, list) and stops and all(isinstance(one, str) for one in cast("list[Any]", stops)):
+        found["stop"] = stops
+    return found
 
 
 def _stored_call(folder: Path, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,12 +214,12 @@ def _content(stored: str | None) -> Any:
         return cut(stored)
 
 
-def _tools(attributes: str | None) -> list[dict[str, Any]]:
+def _tools(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the tools of a stored call in the shape of OpenAI."""
+    found: Any = attributes.get(_TOOLS)
     try:
-        found: Any = orjson.loads(attributes or "{}").get(_TOOLS)
         listed: Any = orjson.loads(found) if isinstance(found, str) else found
-    except (orjson.JSONDecodeError, AttributeError):
+    except orjson.JSONDecodeError:
         return []
     tools: list[dict[str, Any]] = []
     for tool in cast("list[Any]", listed) if isinstance(listed, list) else []:
@@ -226,10 +264,25 @@ def _message(given: object) -> dict[str, Any]:
                 {"id": part.get("id"), "type": "function", "function": {"name": part.get("name"), "arguments": text}}
             )
         elif kind == "tool_call_response":
-            response = part.get("response")
-            text = response if isinstance(response, str) else orjson.dumps(response).decode()
-            return {"role": "tool", "tool_call_id": part.get("id"), "content": text}
+            return {"role": "tool", "tool_call_id": part.get("id"), "content": _tool_content(part.get("response"))}
         elif kind != "reasoning":
             raise UsageError(f"a part of the kind {kind!r} cannot be sent again: give messages")
     message: dict[str, Any] = {"role": role, "content": "\n".join(texts) if texts or not calls else None}
+    if isinstance(stored.get("name"), str):
+        message["name"] = stored["name"]
     return {**message, "tool_calls": calls} if calls else message
+
+
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and cast("dict[str, Any]", part).get("type") == "text"
+
+
+def _tool_content(response: object) -> Any:
+    """Return what a tool gave: its text, its texts as parts, or other data as JSON."""
+    if isinstance(response, str):
+        return response
+    parts = cast("list[Any]", response) if isinstance(response, list) else []
+    texts = [cast("Mapping[str, Any]", one).get("content") for one in parts if _is_text(one)]
+    if texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+        return [{"type": "text", "text": text} for text in texts]
+    return orjson.dumps(response).decode()

@@ -162,29 +162,35 @@ function useEstimate(body) {
   return state;
 }
 
+const optionText = (options) => Object.entries(options ?? {}).map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ");
+
 function Fields({ body, estimate, state, temperature, setTemperature, send }) {
   const price = estimate?.estimated_usd;
   const cost = price === 0 ? "free" : price === null || price === undefined ? "cost unknown" : `about ${usd(price)}`;
   const n = body.variants;
   return html`<form class="filter-row filters" onSubmit=${send} aria-label="How to replay">
     <label class="field grow"><span>Model</span><${Input} type="text" maxlength="200" value=${body.model ?? estimate?.model ?? ""} onChange=${(event) => setQuery({ model: event.target.value.trim() || null }, { replace: true })} /></label>
-    <label class="field"><span>Temperature</span><${Input} type="number" min="0" max="2" step="0.1" placeholder="as before" value=${temperature} onChange=${(event) => setTemperature(event.target.value)} /></label>
-    <label class="field"><span>Answers</span><${Input} type="number" min="1" max="5" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
+    <label class="field short"><span>Temperature</span><${Input} type="number" min="0" max="2" step="0.1" placeholder="as before" value=${temperature} onChange=${(event) => setTemperature(event.target.value)} /></label>
+    <label class="field short"><span>Answers</span><${Input} type="number" min="1" max="5" value=${n} onChange=${(event) => setQuery({ n: event.target.value === "1" ? null : event.target.value }, { replace: true })} /></label>
+    <label class="check"><input type="checkbox" checked=${body.as_before} onChange=${(event) => setQuery({ fresh: event.target.checked ? null : "1" }, { replace: true })} /> <span>Other options as before</span></label>
     <button type="submit" class="primary" disabled=${state.busy || !estimate || price === null}>${state.busy ? "Sending …" : `Send ${n === 1 ? "1 call" : `${n} calls`} to ${visible(estimate?.model ?? "…")}, ${cost}`}</button>
   </form>`;
 }
 
-export function Replay({ route }) {
+const NotOn = ({ refusal }) => html`<${Empty} title="Replays are off here."><p>${visible(refusal ?? "")}</p>
+  <p>A replay calls a model, which may cost money and sends content. To allow that, write <code>[ui]</code> and <code>replay = true</code> into <code>llmops.toml</code>, or set <code>LLMOPS_UI__REPLAY=true</code>, and start <code>llmops ui</code> again, without <code>--store</code> and <code>--read-only</code>.</p><//>`;
+
+export function Replay({ route, server }) {
   const [, traceId = "", spanId = ""] = route.parts;
   const [temperature, setTemperature] = useState("");
   const [state, setState] = useState({});
   const chosen = traceId && spanId;
   const span = useApi(chosen ? `span/${encodeURIComponent(traceId)}/${encodeURIComponent(spanId)}` : null, "");
   const n = Math.max(1, Math.min(5, Number(route.query.get("n")) || 1));
-  const body = { trace_id: traceId, span_id: spanId, variants: n };
+  const body = { trace_id: traceId, span_id: spanId, variants: n, as_before: route.query.get("fresh") !== "1" };
   if (route.query.get("model")) body.model = route.query.get("model");
   if (temperature !== "") body.temperature = Number(temperature);
-  const answer = useEstimate(chosen ? body : null);
+  const answer = useEstimate(server.replay && span.data ? body : null); // a server without replays would refuse it
   const { estimate } = answer;
   const call = span.data?.call;
   const send = async (event) => {
@@ -197,17 +203,18 @@ export function Replay({ route }) {
     }
   };
   if (!chosen) return html`<${Heading} title="Replay" /><${Empty} title="Choose a call."><p>Open a trace, select a model call, and press Replay.</p><a href=${href("/traces", { kind: "llm" })}>Traces with model calls</a><//>`;
-  const off = answer.error?.status === 403;
+  const off = !server.loading && !server.error && !server.replay;
   return html`
     <${Heading} title="Replay" subtitle=${html`Span <a class="id" href=${href(`/trace/${encodeURIComponent(traceId)}`, { span: spanId })}>${visible(shortId(spanId))}</a>`} />
     <${Source} sql=${span.sql} command=${span.command} />
-    <${Failure} error=${span.error ?? state.error ?? (off ? undefined : answer.error)} retry=${span.error ? span.reload : undefined} />
-    ${off && html`<${Empty} title="This replay is refused."><p>${visible(answer.error.message)}</p><p>A replay calls a model, which may cost money and sends content: that is off unless <code>llmops.toml</code> has <code>[ui] replay = true</code>.</p><//>`}
-    ${!off && (!span.data || (!estimate && answer.loading) ? !span.error && html`<${Loading} rows=${6} />` : html`
-      <${Facts} facts=${[{ label: "Model then", value: call?.model ?? null, kind: "text" }, { label: "Cost then", value: call?.cost ?? null, kind: "usd" }, { label: "Messages", value: estimate?.messages ?? null, kind: "count" }, { label: "Tools", value: estimate?.tools ?? null, kind: "count" },
+    <${Failure} error=${span.error ?? state.error ?? answer.error} retry=${span.error ? span.reload : undefined} />
+    ${off && html`<${NotOn} refusal=${server.replay_refusal} />`}
+    ${!off && (!span.data || (!estimate && answer.loading) ? !span.error && !answer.error && html`<${Loading} rows=${6} />` : html`
+      <${Facts} facts=${[{ label: "Model then", value: call?.model ?? null, kind: "text" }, { label: "Cost then", value: call?.cost ?? null, kind: "usd" }, { label: "Messages", value: estimate?.messages ?? null, kind: "count" }, { label: "Tools", value: estimate?.tools ?? null, kind: "count" }, { label: "Options", value: optionText(estimate?.options) || "none", kind: "text" },
         { label: "Input tokens", value: estimate?.input_tokens ?? null, kind: "tokens", hint: "estimated" }, { label: "Output tokens", value: estimate?.output_tokens ?? null, kind: "tokens", hint: "at most" }, { label: "Most it may cost", value: estimate?.max_cost ?? null, kind: "usd", hint: "[ui] max_cost" }]} />
       <${Fields} body=${body} estimate=${estimate} state=${state} temperature=${temperature} setTemperature=${setTemperature} send=${send} />
       ${state.done && html`<${Results} results=${state.done.results} original=${state.done.original} />`}`)}
-    ${call?.messages && html`<${Content} title="Original input" value=${call.messages.input} source=${{ trace: traceId, span: spanId, field: "input_messages" }} />
-      <${Content} title="Original output" value=${call.messages.output} source=${{ trace: traceId, span: spanId, field: "output_messages" }} />`}`;
+    ${call?.messages && html`<section class="block"><h2>Original</h2>
+      <${Content} title="Input" value=${call.messages.input} source=${{ trace: traceId, span: spanId, field: "input_messages" }} />
+      <${Content} title="Output" value=${call.messages.output} source=${{ trace: traceId, span: spanId, field: "output_messages" }} /></section>`}`;
 }

@@ -9,7 +9,7 @@ import { CopyButton, count, seconds, visible } from "../parts/text.js";
 const LISTS = {
   sessions: { empty: "No session in this time. Give calls a session: with llmops.context(session_id=…).", columns: [
     ["session_id", "Session", "session"], ["start_time", "First", "time"], ["end_time", "Last", "time"], ["user_id", "User", "text"], ["traces", "Traces", "count"],
-    ["calls", "Calls", "count"], ["errors", "Errors", "count"], ["models", "Models", "text"], ["tokens", "Tokens", "tokens"], ["cost_usd", "Cost", "usd"]] },
+    ["calls", "Calls", "count"], ["errors", "Errors", "count"], ["tokens", "Tokens", "tokens"], ["cost_usd", "Cost", "usd"], ["models", "Models", "text"]] },
 };
 
 function asTable(name, rows) {

@@ -3,6 +3,7 @@ import { classes, href, html, setQuery, useEffect, useRef, useState } from "../p
 import { Content, Scores, sendScore, undoScore } from "../parts/conversation.js";
 import { Empty, Failure, FilterBar, filtersOf, Heading, Input, Loading, Notes, Source, useKeys } from "../parts/frame.js";
 import { useApi } from "../parts/server.js";
+import { Turn } from "./session.js";
 import { count, cut, shortId, time, utc, visible } from "../parts/text.js";
 
 /** Stored values come as JSON text; one that is cut is shown as text. */
@@ -16,16 +17,44 @@ function parsed(value) {
   }
 }
 
-function Item({ item, score }) {
-  const source = { trace: item.trace_id };
+const TARGETS = [["traces", "Traces"], ["spans", "Spans"], ["calls", "Calls to models"], ["sessions", "Sessions"]];
+
+/** The key of an item: what its score is about. */
+const keyOf = (item) => Object.values(item.score_target).join("/");
+
+function Head({ item, place, title, id }) {
+  return html`<header class="section-head"><h2><a href=${place}>${visible(cut(title, 120))}</a></h2>
+    <p class="muted">${item.kind && `${visible(item.kind)} · `}${item.model && `${visible(cut(item.model, 60))} · `}<span class="id" title=${visible(id)}>${visible(shortId(id))}</span> · <time datetime=${item.start_time} title=${utc(item.start_time)}>${time(item.start_time)}</time></p></header>`;
+}
+
+/** A session as a conversation, as far as its first page goes. */
+function SessionItem({ item }) {
+  const loaded = useApi(`session/${encodeURIComponent(item.session_id)}`, { limit: 20 });
+  if (!loaded.data) return loaded.error ? html`<${Failure} error=${loaded.error} retry=${loaded.reload} />` : html`<${Loading} rows=${6} />`;
+  const { turns } = loaded.data;
+  return html`${turns.map((turn, number) => html`<${Turn} key=${turn.span_id} turn=${turn} number=${number + 1} />`)}
+    ${turns.length === 0 && html`<p class="muted">This session has no calls to a model. Open it to see its traces.</p>`}
+    ${loaded.next && html`<p class="muted">The first ${count(turns.length)} turns are shown. Open the session for the others.</p>`}`;
+}
+
+function Item({ item, target, score }) {
+  if (target === "sessions") {
+    return html`<article class="queue-item">
+      <${Head} item=${item} place=${href(`/session/${encodeURIComponent(item.session_id)}`)} title="Session" id=${item.session_id} />
+      ${score && html`<p class="said-score">${visible(score)}</p>`}
+      <${SessionItem} key=${item.session_id} item=${item} />
+    </article>`;
+  }
+  const source = { trace: item.trace_id, span: item.span_id };
+  const [input, output] = item.is_call ? ["input_messages", "output_messages"] : ["input", "output"];
+  const nothing = item.input === null && item.output === null;
   return html`<article class="queue-item">
-    <header class="section-head"><h2><a href=${href(`/trace/${encodeURIComponent(item.trace_id)}`)}>${visible(cut(item.name ?? "trace", 120))}</a></h2>
-      <p class="muted"><span class="id" title=${visible(item.trace_id)}>${visible(shortId(item.trace_id))}</span> · <time datetime=${item.start_time} title=${utc(item.start_time)}>${time(item.start_time)}</time></p></header>
+    <${Head} item=${item} place=${href(`/trace/${encodeURIComponent(item.trace_id)}`, { span: item.span_id })} title=${item.name ?? "trace"} id=${item.span_id ?? item.trace_id} />
     ${score && html`<p class="said-score">${visible(score)}</p>`}
     <${Scores} scores=${item.scores} />
-    <${Content} title="Input" value=${parsed(item.input)} source=${{ ...source, field: "input" }} />
-    <${Content} title="Output" value=${parsed(item.output)} source=${{ ...source, field: "output" }} />
-    ${item.input === null && item.output === null && html`<p class="muted">The store has no content of this trace. Open it to see its spans.</p>`}
+    <${Content} title="Input" value=${parsed(item.input)} source=${{ ...source, field: input }} />
+    <${Content} title="Output" value=${parsed(item.output)} source=${{ ...source, field: output }} />
+    ${nothing && html`<p class="muted">The store has no content of this ${item.span_id ? "span" : "trace"}. Open it to see ${item.span_id ? "its trace" : "its spans"}.</p>`}
   </article>`;
 }
 
@@ -46,11 +75,15 @@ export default function Queue({ route, server }) {
   const name = route.query.get("judge") || "quality";
   const by = route.query.get("by") ?? "";
   const ask = new URLSearchParams(filters);
+  const target = TARGETS.some(([value]) => value === route.query.get("target")) ? route.query.get("target") : "traces";
+  const noun = TARGETS.find(([value]) => value === target)[1].toLowerCase();
   ask.set("judge", name);
+  ask.set("target", target);
   ask.set("limit", "50");
   if (by) ask.set("by", by);
   const loaded = useApi("queue", ask);
-  const items = loaded.data?.rows ?? [];
+  const shown = loaded.data?.target === target ? loaded.data : null; // a key must not judge what another choice gave
+  const items = shown?.rows ?? [];
   // Keys come faster than the page is drawn: the place is known at once, and drawn later.
   const place = useRef(0);
   const [at, setDrawn] = useState(0);
@@ -68,8 +101,8 @@ export default function Queue({ route, server }) {
   const give = (value, text) => {
     const now = items[place.current];
     if (!now || server.read_only) return;
-    const key = now.trace_id;
-    const entry = { key, at: place.current, target: { trace_id: key }, name, by };
+    const key = keyOf(now);
+    const entry = { key, at: place.current, target: now.score_target, name, by };
     done.current.push(entry);
     setGiven((before) => ({ ...before, [key]: `${name}: ${text}` }));
     setSaid(`${name} ${text} for item ${entry.at + 1}`);
@@ -95,8 +128,10 @@ export default function Queue({ route, server }) {
   useKeys({ ...scores, y: () => give(true, "yes"), n: () => give(false, "no"), j: () => move(1), k: () => move(-1), u: undo });
   const scored = Object.keys(given).length;
   return html`
-    <${Heading} title="Annotate" subtitle=${html`A key scores a trace and shows the next one. Scores are stored as ${visible(loaded.data?.source ?? "ui:you")}.`} />
+    <${Heading} title="Annotate" subtitle=${html`A key scores an item and shows the next one. Scores are stored as ${visible(loaded.data?.source ?? "ui:you")}.`} />
     <${FilterBar}>
+      <label class="field"><span>Judge</span><select value=${target} onChange=${(event) => setQuery({ target: event.target.value === "traces" ? null : event.target.value })}>
+        ${TARGETS.map(([value, label]) => html`<option value=${value}>${label}</option>`)}</select></label>
       <label class="field"><span>Score name</span><${Input} type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ judge: event.target.value.trim() || null })} /></label>
       <label class="field"><span>Your name</span><${Input} type="text" maxlength="60" placeholder="your account" value=${by} onChange=${(event) => setQuery({ by: event.target.value.trim() || null })} /></label>
     <//>
@@ -104,7 +139,7 @@ export default function Queue({ route, server }) {
     <${Failure} error=${loaded.error ?? sender.error} retry=${loaded.error ? loaded.reload : undefined} />
     <${Notes} notes=${loaded.notes} />
     ${server.read_only && !server.loading && html`<p class="notes">The server is read only: scores are not stored.</p>`}
-    ${!loaded.data ? !loaded.error && html`<${Loading} rows=${8} />` : items.length === 0 ? html`<${Empty} title="Nothing to annotate."><p>No trace without your score “${visible(name)}” fits. Choose a longer time, another filter, or another score name.</p><//>` : html`
+    ${!shown ? !loaded.error && html`<${Loading} rows=${8} />` : items.length === 0 ? html`<${Empty} title="Nothing to annotate."><p>None of the ${noun} without your score “${visible(name)}” fits. Choose a longer time, another filter, or another score name.</p><//>` : html`
       <div class="queue-bar">
         <span class="queue-count" role="status">${at < items.length ? `${at + 1} of ${count(items.length)}` : `All ${count(items.length)} seen`} · ${scored} scored${sender.waiting ? ` · saving ${sender.waiting}` : ""}<span class="offscreen"> ${said}</span></span>
         <progress max=${items.length} value=${scored} aria-label="Items scored"></progress>
@@ -119,7 +154,7 @@ export default function Queue({ route, server }) {
           <button type="button" disabled=${!scored} onClick=${undo}><kbd>u</kbd> Undo</button>
         </div>
       </div>
-      ${item ? html`<${Item} key=${item.trace_id} item=${item} score=${given[item.trace_id]} />` : html`<${Empty} title="That was the last item."><p>${scored} scored.</p>
+      ${item ? html`<${Item} key=${keyOf(item)} item=${item} target=${target} score=${given[keyOf(item)]} />` : html`<${Empty} title="That was the last item."><p>${scored} scored.</p>
         <button type="button" onClick=${() => { setAt(0); setGiven({}); loaded.reload(); }}>Load more items</button><//>`}`}
     <p class=${classes("muted", "hint")}>Keys: <kbd>1</kbd>–<kbd>5</kbd>, <kbd>y</kbd> yes, <kbd>n</kbd> no, <kbd>j</kbd> skip, <kbd>k</kbd> back, <kbd>u</kbd> undo.</p>`;
 }

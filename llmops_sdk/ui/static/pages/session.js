@@ -6,7 +6,9 @@ import { get, useApi, useLive } from "../parts/server.js";
 import { Facts } from "../parts/table.js";
 import { count, Line, seconds, shortId, Text, time, usd, utc, visible } from "../parts/text.js";
 
-function Turn({ turn, number }) {
+const TURNS = 50; // long conversations come in parts: the browser lays out every message
+
+export function Turn({ turn, number }) {
   const source = { trace: turn.trace_id, span: turn.span_id, field: "input_messages", inner: true };
   const { said = [], answered = [] } = turn;
   return html`<section class="turn" aria-label=${`Turn ${number}`}>
@@ -30,7 +32,7 @@ function Turn({ turn, number }) {
 
 export default function Session({ route }) {
   const id = route.parts[1] ?? "";
-  const loaded = useApi(`session/${encodeURIComponent(id)}`, "");
+  const loaded = useApi(`session/${encodeURIComponent(id)}`, { limit: TURNS });
   const [busy, setBusy] = useState(false);
   useLive(Boolean(loaded.data), (message) => message.type === "changed" && loaded.reload()); // what was pruned goes away
   const { data } = loaded;
@@ -38,7 +40,7 @@ export default function Session({ route }) {
   const more = async () => {
     setBusy(true);
     try {
-      const body = await get(`session/${encodeURIComponent(id)}`, { cursor: loaded.next });
+      const body = await get(`session/${encodeURIComponent(id)}`, { limit: TURNS, cursor: loaded.next });
       loaded.set((last) => ({ ...last, data: { ...last.data, turns: [...last.data.turns, ...body.data.turns] }, next: body.next }));
     } catch (error) {
       loaded.set((last) => ({ ...last, error }));

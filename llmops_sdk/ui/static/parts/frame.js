@@ -1,5 +1,6 @@
 // What every page has: heading, SQL and command, notes, errors, empty places, and the bar of filters.
 import { classes, html, setQuery, useEffect, useRef, useRoute, useState } from "./base.js";
+import { get, post, useServer } from "./server.js";
 import { CopyButton, count, cut, visible } from "./text.js";
 
 /** The heading of a page and what stands beside it. */
@@ -156,6 +157,49 @@ function AddFilter() {
   </form>`;
 }
 
+const samePairs = (a, b) => [...a].map(String).sort().join("\n") === [...b].map(String).sort().join("\n");
+
+/** Filters with a name, which the server keeps in the store's folder. They are read when someone opens the list. */
+function SavedFilters({ query }) {
+  const server = useServer();
+  const [state, set] = useState({ rows: null, said: "" });
+  const [name, setName] = useState("");
+  const place = useRef(null);
+  const run = async (work, said) => {
+    try {
+      const { data } = await work();
+      set({ rows: data.rows, said });
+    } catch (error) {
+      set((last) => ({ ...last, said: error.message }));
+    }
+  };
+  const present = filtersOf(query);
+  const apply = (saved) => {
+    const wanted = new URLSearchParams(saved.query);
+    setQuery(Object.fromEntries(NAMES.map((one) => [one, wanted.getAll(one)])));
+    place.current.open = false;
+  };
+  const save = (event) => {
+    event.preventDefault();
+    if (name.trim()) run(() => post("filters", { name, query: present.toString() }), "Saved").then(() => setName(""));
+  };
+  return html`<details class="saved" ref=${place} onToggle=${(event) => event.target.open && state.rows === null && run(() => get("filters"), "")}
+      onKeyDown=${(event) => { if (event.key === "Escape") place.current.open = false; }}>
+    <summary class="button">Saved filters</summary>
+    <div class="saved-list">
+      ${state.rows?.length > 0 && html`<ul>${state.rows.map((one) => html`<li key=${one.name}>
+        <button type="button" class="link line" title=${visible(one.query)} aria-current=${samePairs(present, new URLSearchParams(one.query)) ? "true" : undefined} onClick=${() => apply(one)}>${visible(one.name)}</button>
+        ${!server.read_only && html`<button type="button" class="link" aria-label=${`Remove ${visible(one.name)}`} onClick=${() => run(() => post("filters", { name: one.name, remove: true }), "Removed")}>×</button>`}</li>`)}</ul>`}
+      ${state.rows?.length === 0 && html`<p class="muted">No filter is saved.</p>`}
+      ${!server.read_only && (present.size > 0
+        ? html`<form onSubmit=${save}><label class="field grow"><span>Name of the present filter</span><input type="text" maxlength="60" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
+          <button type="submit" disabled=${!name.trim()}>Save</button></form>`
+        : html`<p class="muted">Choose a filter to save it.</p>`)}
+      <p class="muted" role="status">${visible(state.said)}</p>
+    </div>
+  </details>`;
+}
+
 /** The bar above lists: time, search, other filters, and a chip for each filter that is on. */
 export function FilterBar({ search = false, period, children }) {
   const { query } = useRoute();
@@ -175,6 +219,7 @@ export function FilterBar({ search = false, period, children }) {
         <button type="submit">Search</button>
       </form>`}
       <${AddFilter} />
+      <${SavedFilters} query=${query} />
       ${children}
     </div>
     ${chips.length > 0 && html`<ul class="chips" aria-label="Filters that are on">

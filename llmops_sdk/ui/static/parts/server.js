@@ -88,7 +88,7 @@ export function useApi(name, query) {
 
 // What the server says about itself: its pages, and whether it takes scores, data sets and replays.
 
-let known = { pages: [], read_only: true, replay: false, loading: true };
+let known = { pages: [], read_only: true, replay: false, replay_refusal: null, loading: true };
 const watchers = new Set();
 
 function set(values) {

@@ -265,7 +265,8 @@ export function Text({ value, source, rendered = true }) {
   const nodes = useMemo(() => (rendered ? markdown(text) : null), [text, rendered]);
   return html`
     ${nodes ? html`<div class="markdown" dir="auto">${nodes}</div>` : html`<pre class="raw" dir="auto">${shown(text)}</pre>`}
-    ${isCut(value) && html`<${Rest} value=${value} source=${source} />`}`;
+    ${isCut(value) && (source?.span ? html`<${Rest} value=${value} source=${source} />`
+      : html`<p class="cut-note">The first ${count(characters(value.text))} characters are shown.</p>`)}`;
 }
 
 const PIECE = 200_000;
