@@ -18,12 +18,13 @@ from llmops_sdk.drift.signals._features import feature_of, missing
 from llmops_sdk.drift.signals._frame import Column, Compared, Frame, compare, numpy
 from llmops_sdk.drift.signals._load import Loaded, load
 from llmops_sdk.drift.signals._records import write_report
-from llmops_sdk.drift.signals._sample import Sample, read_sample
+from llmops_sdk.drift.signals._sample import Sample, measure_sample, read_sample
 from llmops_sdk.drift.signals._windows import Windows
 from llmops_sdk.embeddings import open_embedder
 from llmops_sdk.errors import QueryError
 from llmops_sdk.stats import benjamini_hochberg
 from llmops_sdk.store import connect, query
+from llmops_sdk.store.reading._query import connect_lean
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -104,11 +105,13 @@ class Drift:
             if not len(loaded.frame):
                 return self._finished([_empty()], (), windows, write=write)
             add_annotations(connection, loaded)
-            sample = read_sample(connection, loaded, windows, open_embedder(options.embedder), options.max_texts)
-            comparison = _Comparison(loaded, sample, options)
-            features = comparison.features()
-            features = [self._with_examples(connection, loaded, sample, one) for one in features]
-        return self._finished([one.feature for one in features], comparison.changes, windows, write=write)
+        # One connection after the other: DuckDB returns its memory when it closes one.
+        with connect_lean(self._path) as connection:
+            texts = read_sample(connection, loaded, windows, options.max_texts)
+        sample = measure_sample(texts, loaded, open_embedder(options.embedder))
+        comparison = _Comparison(loaded, sample, options)
+        rows = self._with_examples(loaded, sample, comparison.features())
+        return self._finished([one.feature for one in rows], comparison.changes, windows, write=write)
 
     def _check_condition(self, where: str) -> None:
         try:
@@ -128,15 +131,22 @@ class Drift:
             write_report(report, windows, self._settings, self._path)
         return report
 
-    def _with_examples(self, connection: Any, loaded: Loaded, sample: Sample, row: _Row) -> _Row:
+    def _with_examples(self, loaded: Loaded, sample: Sample, rows: Sequence[_Row]) -> Sequence[_Row]:
         from llmops_sdk.drift.signals._examples import examples
 
-        if row.feature.status not in ("drifted", "ours") or row.compared is None:
-            return row
-        found = examples(
-            connection, loaded, sample, row.feature.signal, row.rows, row.compared, of_sample=row.of_sample
-        )
-        return replace(row, feature=replace(row.feature, examples=found))
+        if not any(row.shows_difference for row in rows):
+            return rows
+
+        def with_examples(row: _Row) -> _Row:
+            if row.compared is None or not row.shows_difference:
+                return row
+            ids = examples(
+                connection, loaded, sample, row.feature.signal, row.rows, row.compared, of_sample=row.of_sample
+            )
+            return replace(row, feature=replace(row.feature, examples=ids))
+
+        with connect(path=self._path) as connection:
+            return [with_examples(row) for row in rows]
 
 
 def compared_features(loaded: Loaded, sample: Sample, options: DriftSettings) -> list[Feature]:
@@ -152,6 +162,10 @@ class _Row:
     compared: Compared | None
     rows: Any
     of_sample: bool
+
+    @property
+    def shows_difference(self) -> bool:
+        return self.feature.status in ("drifted", "ours") and self.compared is not None
 
 
 class _Comparison:

@@ -22,7 +22,7 @@ from llmops_sdk.embeddings._vectors import unit_rows
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb
 
-__all__ = ["Sample", "read_sample"]
+__all__ = ["Sample", "SampledCall", "measure_sample", "read_sample"]
 
 _CLUSTERS = 20
 _LONGEST = 600  # characters that are turned into vectors, words and languages
@@ -57,8 +57,8 @@ class Sample:
 
 
 def read_sample(
-    connection: duckdb.DuckDBPyConnection, loaded: Loaded, windows: Windows, embedder: Embedder, max_texts: int
-) -> Sample:
+    connection: duckdb.DuckDBPyConnection, loaded: Loaded, windows: Windows, max_texts: int
+) -> list[SampledCall]:
     """Return a sample of at most `max_texts` calls of each window, drawn by a hash of the trace's id.
 
     In a window of many calls only those in four spans of time are drawn from, because text is most of a store: reading
@@ -68,14 +68,25 @@ def read_sample(
         connection: To the store.
         loaded: All calls.
         windows: The windows.
-        embedder: What makes vectors.
         max_texts: The most calls of a window.
     """
     np = numpy()
-    found: list[_Read] = []
+    found: list[SampledCall] = []
     for is_current in (False, True):
         total = int(np.count_nonzero(loaded.frame.is_current == is_current))
         found += _read(connection, loaded, windows, is_current, total, max_texts)
+    return found
+
+
+def measure_sample(found: Sequence[SampledCall], loaded: Loaded, embedder: Embedder) -> Sample:
+    """Return the signals of the calls of a sample.
+
+    Args:
+        found: What `read_sample` returned.
+        loaded: All calls.
+        embedder: What makes vectors.
+    """
+    np = numpy()
     rows = find_rows(loaded.span_keys, np.array([one.span_key for one in found], "uint64"))
     found = [one for one, row in zip(found, rows.tolist(), strict=True) if row >= 0]
     places = rows[rows >= 0].astype(np.intp)
@@ -95,8 +106,8 @@ def read_sample(
     return Sample(frame=frame, trace_ids=[one.trace_id for one in found], skipped=skipped)
 
 
-class _Read(NamedTuple):
-    """What is held of a call's texts."""
+class SampledCall(NamedTuple):
+    """What a check keeps of a call's texts."""
 
     draw: int
     trace_id: str
@@ -111,13 +122,13 @@ class _Read(NamedTuple):
 
 def _read(
     connection: duckdb.DuckDBPyConnection, loaded: Loaded, windows: Windows, is_current: bool, total: int, most: int
-) -> list[_Read]:
+) -> list[SampledCall]:
     share = min(1.0, _MOST_READ / max(total, 1))
     limit = int(min(1.0, 1.2 * most / max(total * share, 1)) * 2**32)
     # The start prunes the files to read.
     moment = "start_ns" if share < 1 else CALL_END
     sql = _ROWS.format(source=loaded.source, places=f"{moment} >= $first AND {moment} < $last", limit=limit)
-    found: list[_Read] = []
+    found: list[SampledCall] = []
     for first, last in _spans(windows, share, is_current=is_current):
         cursor = connection.execute(sql, {**loaded.parameters, "first": first, "last": last})
         while rows := cursor.fetchmany(_AT_ONCE):
@@ -148,13 +159,13 @@ def _spans(windows: Windows, share: float, *, is_current: bool) -> list[tuple[in
 
 def _measured(
     span_key: int, trace_id: str, reason: str | None, given: str | None, output: str | None, draw: int
-) -> _Read:
+) -> SampledCall:
     asked, answered = last_text(given, "user"), last_text(output, None)
     refused = math.nan
     if answered is not None:
         opening = answered.lstrip()[:_OPENING].lower().replace("’", "'")
         refused = float(opening.startswith(_REFUSALS))
-    return _Read(
+    return SampledCall(
         draw=draw,
         trace_id=trace_id,
         span_key=span_key,
@@ -197,7 +208,7 @@ def _text(message: Mapping[str, Any]) -> str | None:
     return "\n".join(texts) if texts else None
 
 
-def _measure_inputs(frame: Frame, found: Sequence[_Read], embedder: Embedder) -> dict[str, str]:
+def _measure_inputs(frame: Frame, found: Sequence[SampledCall], embedder: Embedder) -> dict[str, str]:
     np = numpy()
     skipped: dict[str, str] = {}
     given = {row: one.asked for row, one in enumerate(found) if one.asked}

@@ -72,6 +72,7 @@ def open_connection(
     output: Path | None = None,
     bounded: bool = False,
     warm: bool = False,
+    lean: bool = False,
     spill: bool = True,
     memory: int | None = None,
 ) -> duckdb.DuckDBPyConnection:
@@ -87,6 +88,7 @@ def open_connection(
         output: One file that the connection may write. Rows then come in any order, which saves memory.
         bounded: Keep the bounds of a query, and the order of rows, also with an output.
         warm: Whether the connection stays open between queries; it then caches no file content.
+        lean: Whether to read in one thread and cache no file content: each thread holds the texts of a row group.
         spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
         memory: Bytes for the rows of a bounded query, and half of those that it may put on the disk; None for the usual
             bounds.
@@ -105,6 +107,7 @@ def open_connection(
             # An idle connection returns its memory to the system within seconds.
             **(_bounds(memory) if not trusted and (output is None or bounded) else {}),
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
+            **({"enable_external_file_cache": "false", "threads": "1"} if lean else {}),
         },
     )
     datasets = dataset_paths(sources.folder) if tables or reads_datasets(views) else None

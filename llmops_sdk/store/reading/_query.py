@@ -192,13 +192,22 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
         (0,)
         >>> connection.close()
     """
+    return _connect(path, trusted=trusted)
+
+
+def connect_lean(path: StorePath | None) -> duckdb.DuckDBPyConnection:
+    """Open a connection that reads texts in little memory, which the system gets back when it is closed."""
+    return _connect(path, lean=True)
+
+
+def _connect(path: StorePath | None, *, trusted: bool = False, lean: bool = False) -> duckdb.DuckDBPyConnection:
     flush_first()
     folder = store_folder(path)
     from llmops_sdk.store.duck._errors import damaged_file
     from llmops_sdk.store.duck._sql import duckdb
 
     try:
-        return retried(lambda: _connection(folder, trusted), folder)
+        return retried(lambda: _connection(folder, trusted, lean), folder)
     except duckdb.Error as error:
         raise damaged_file(error, folder) or StoreError(
             f"the store {folder} cannot be read: {error}", path=str(folder)
@@ -222,12 +231,14 @@ def store_folder(path: StorePath | None) -> Path:
     return current().store.path.absolute()
 
 
-def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
+def _connection(folder: Path, trusted: bool, lean: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store.duck._sql import open_connection
     from llmops_sdk.store.schema._user_columns import current_views
 
     with leased(folder, keep=True) as sources:
-        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True, spill=trusted)
+        connection = open_connection(
+            sources, views=current_views(), trusted=trusted, frames=True, lean=lean, spill=trusted
+        )
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection
