@@ -34,7 +34,19 @@ _HISTORY = """
 SELECT time, rule, severity, state, previous, labels::VARCHAR AS labels, value, threshold, reason, alert_id FROM alerts
 ORDER BY time DESC, rule
 """
-_STATES = ("rule", "kind", "severity", "state", "since", "labels", "value", "threshold", "reason", "silenced_until")
+_STATES = (
+    "rule",
+    "kind",
+    "severity",
+    "state",
+    "since",
+    "labels",
+    "value",
+    "threshold",
+    "reason",
+    "silenced_until",
+    "problem",
+)
 _CHANGES = ("time", "rule", "severity", "state", "labels", "value", "reason")
 _RULES = ("rule", "alerts", "per_month", "firing_hours", "messages", "looked_every_s", "problem")
 
@@ -48,7 +60,7 @@ def list_(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """List rules and objectives with their state, or their history."""
+    """List rules and objectives with their state, or their history. A rule that cannot be evaluated says why."""
     if history:
         found = query(_HISTORY, store=store)
         show(form, found.columns, found.rows(), limit)
@@ -60,9 +72,12 @@ def list_(
 
 def _states(settings: Settings, folder: Path) -> list[tuple[Any, ...]]:
     """Return each alert that is not inactive, and one row for each rule without such an alert."""
+    from llmops_sdk.monitoring.watch._problems import find_problems
+
     rules = {rule.name: (_kind(rule), rule.severity) for rule in settings.alerts}
     rules |= dict.fromkeys(settings.slo, ("slo", "page"))
     silenced = _silenced(folder)
+    problems = find_problems(settings, folder) if folder.is_dir() else {}
     latest = query(_LATEST, store=folder).rows() if folder.is_dir() else []
     rows: list[tuple[Any, ...]] = []
     for rule, kind, severity, labels, state, at, firing_since, value, threshold, reason in latest:
@@ -70,12 +85,15 @@ def _states(settings: Settings, folder: Path) -> list[tuple[Any, ...]]:
             continue
         until = silenced.get(rule, silenced.get("*"))
         since = firing_since or at
-        rows.append((rule, kind, severity, state, since, labels, value, threshold, reason, until))
+        problem = problems.get(rule)
+        rows.append((rule, kind, severity, state, since, labels, value, threshold, reason, until, problem))
     shown = {row[0] for row in rows}
     for name, (kind, severity) in rules.items():
         if name not in shown:
             until = silenced.get(name, silenced.get("*"))
-            rows.append((name, kind, severity, "inactive", None, None, None, None, None, until))
+            problem = problems.get(name)
+            state = "inactive" if problem is None else "error"
+            rows.append((name, kind, severity, state, None, None, None, None, None, until, problem))
     return rows
 
 

@@ -79,18 +79,7 @@ class SqlRule(RuleBase):
         self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
     ) -> Iterator[Outcome]:  # fmt: skip
         del rollup, asked  # its SQL counts for itself, and returns what it returns
-        given = {"since": moment(end - self._rule.window), "until": moment(end)}
-        try:
-            table = self._ask(self._sql, {name: given[name] for name in sorted(self._names)})
-        except QueryError as error:
-            raise QueryError(f"alerts.{self.name}.sql: {error}", sql=error.sql) from error
-        columns = tuple(name.lower() for name in table.columns)
-        if "value" not in columns:
-            raise ConfigError(
-                f"alerts.{self.name}.sql: it returns no column `value`, but {', '.join(columns) or 'none'}"
-            )
-        place = columns.index("value")
-        self.columns = tuple(name for number, name in enumerate(columns) if number != place)
+        table, place = self._asked(end)
         rows = table.rows()
         self._silent = 0 if rows else self._silent + 1
         found: dict[tuple[str, ...], Outcome] = {}
@@ -105,6 +94,34 @@ class SqlRule(RuleBase):
                 is_bad=False, severity=self._rule.severity, window=self._rule.window,
                 no_data=self._rule.no_data == "alert" and self._silent >= 3,
             )  # fmt: skip
+
+    def _asked(self, end: float) -> tuple[Table, int]:
+        """Return what the SQL returns, and the place of the value."""
+        given = {"since": moment(end - self._rule.window), "until": moment(end)}
+        try:
+            table = self._ask(self._sql, {name: given[name] for name in sorted(self._names)})
+        except QueryError as error:
+            raise QueryError(f"alerts.{self.name}.sql: {error}", sql=error.sql) from error
+        columns = tuple(name.lower() for name in table.columns)
+        if "value" not in columns:
+            raise ConfigError(
+                f"alerts.{self.name}.sql: it returns no column `value`, but {', '.join(columns) or 'none'}"
+            )
+        place = columns.index("value")
+        self.columns = tuple(name for number, name in enumerate(columns) if number != place)
+        return table, place
+
+    def prepare(self, end: float) -> None:
+        """Ask once, and look at the columns only.
+
+        Args:
+            end: The end of the rule's window, in seconds since the epoch.
+
+        Raises:
+            ConfigError: The SQL returns no column `value`.
+            QueryError: The SQL is not valid.
+        """
+        self._asked(end)
 
     def _outcome(self, row: Sequence[Any], place: int) -> Outcome:
         raw = row[place]

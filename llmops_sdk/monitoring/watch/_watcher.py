@@ -26,6 +26,7 @@ from llmops_sdk.monitoring.states._machine import AlertState, resolve
 from llmops_sdk.monitoring.watch._compile import compile_rules
 from llmops_sdk.monitoring.watch._culprits import Found, find_culprits, is_above
 from llmops_sdk.monitoring.watch._engine import Engine, Event
+from llmops_sdk.monitoring.watch._problems import HEARTBEAT
 from llmops_sdk.monitoring.watch._silences import is_silenced, read_silences
 from llmops_sdk.monitoring.watch._telling import Telling, change_json, plain_changes
 from llmops_sdk.store import query
@@ -34,7 +35,6 @@ from llmops_sdk.store._record_writer import open_record_writer
 
 __all__ = ["Watcher"]
 
-_HEARTBEAT = "heartbeat.json"
 _SQL_SECONDS = 10.0
 _SCAN_SECONDS = 300.0
 _SMALL_STEP = 60
@@ -288,7 +288,7 @@ class Watcher:
             "cpu_seconds": round(seconds, 4),
         }  # fmt: skip
         try:
-            replace_file(self.folder / _HEARTBEAT, orjson.dumps(content))
+            replace_file(self.folder / HEARTBEAT, orjson.dumps(content))
         except OSError as error:
             raise StoreError(f"the heartbeat cannot be written: {error.strerror}", path=str(self.folder)) from error
 

@@ -124,6 +124,85 @@ def test_list_history_and_silence(project: Path, capsys: pytest.CaptureFixture[s
     assert "the configuration has errs, answers" in capsys.readouterr().err
 
 
+BROKEN = """
+[[alerts]]
+name = "no column"
+metric = "cost"
+where = "price > 1"
+threshold = 1
+
+[[alerts]]
+name = "no value"
+sql = "SELECT count(*) AS n FROM llm_calls"
+threshold = 1
+
+[[alerts]]
+name = "no table"
+sql = "SELECT 1 AS value FROM invoices WHERE at >= $since"
+threshold = 1
+
+[[alerts]]
+name = "no group"
+metric = "calls"
+group_by = ["tenant"]
+threshold = 1
+
+[[alerts]]
+name = "no number"
+sql = "SELECT model::INTEGER AS value FROM llm_calls"
+threshold = 1
+
+[slo.never]
+objective = 0.9
+
+[slo.own]
+objective = 0.99
+sli = "sql"
+sql = "SELECT start_time AS time, status AS goood FROM llm_calls"
+"""
+REASONS = {
+    "no column": "price", "no value": "no column `value`", "no table": "invoices", "no group": "tenant",
+    "never": "slo.never", "own": "good",
+}  # fmt: skip
+
+
+def test_list_shows_rules_that_cannot_be_evaluated_and_why(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=False)
+    (project / "llmops.toml").write_text(CONFIGURATION.replace("0.9\n", "0.99\n") + BROKEN)
+
+    assert run(["alerts", "list", "--format", "json"]) == 0
+    rows = {row["rule"]: row for row in json.loads(capsys.readouterr().out)}
+    for name, reason in REASONS.items():
+        assert (rows[name]["state"], reason in rows[name]["problem"]) == ("error", True), rows[name]
+    # Only the values of the rows make it fail: the watcher has to look first.
+    assert all((rows[name]["state"], rows[name]["problem"]) == ("inactive", None) for name in ("errs", "no number"))
+
+
+def test_list_knows_from_the_watcher_what_fails_only_when_it_runs(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=False)
+    rule = '[[alerts]]\nname = "own"\nsql = "SELECT model::INTEGER AS value FROM llm_calls"\nthreshold = 1\n'
+    (project / "llmops.toml").write_text('[store]\npath = "store"\n' + rule)
+    assert watch_once(project) == 2
+
+    assert run(["alerts", "list", "--format", "json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["state"] == "error"
+    assert "Could not convert string" in row["problem"]
+    assert " (at 20" in row["problem"]
+
+
+def test_an_alert_that_fires_does_so_also_when_its_rule_breaks(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=True)
+    assert watch_once(project) == 1
+    broken = CONFIGURATION.replace("0.9\n", "0.99\n").replace('window = "10m"', "where = 'price > 1'")
+    (project / "llmops.toml").write_text(broken)
+
+    assert run(["alerts", "list", "--format", "json"]) == 0
+    rows = {row["rule"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["errs"]["state"] == "firing"
+    assert "price" in rows["errs"]["problem"]
+
+
 def test_a_backtest_and_proposals_for_unreachable_objectives(project: Path, capsys: pytest.CaptureFixture[str]):
     recent(project / "store", error=True)
     assert run(["alerts", "test", "errs", "--since", "1h", "--format", "json"]) == 0
