@@ -16,6 +16,7 @@ import pytest
 
 from llmops_sdk.errors import MissingDependencyError, QueryError
 from llmops_sdk.store import StoreSink, aquery, connect, query
+from llmops_sdk.store.reading._query import connect_lean
 from llmops_sdk.store.schema._views import VIEWS
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000000) b WHERE a.range % 7 = b.range % 11"
@@ -90,6 +91,15 @@ def test_no_file_but_the_stores_lines_is_read(filled, ask, sql, trusted):
         elif not trusted:
             with pytest.raises(duckdb.Error):
                 connection.execute(sql)
+
+
+def test_a_lean_connection_reads_in_one_thread_and_is_confined_like_any(filled):
+    with connect_lean(filled) as connection:
+        settings = "SELECT current_setting('threads'), current_setting('enable_external_file_cache')"
+        assert connection.execute(settings).fetchone() == (1, False)
+        assert connection.execute("SELECT count(*) FROM spans").fetchone() == (3,)
+        with pytest.raises(duckdb.Error):
+            connection.execute("SET threads = 2")
 
 
 @pytest.mark.parametrize(
