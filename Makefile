@@ -136,7 +136,7 @@ bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load
 bench-evals: $(VENV)/.development ## Measure evaluations beside DeepEval, ragas and Inspect (slow to install, then 20 minutes).
 	@$(BIN)/python benchmarks/evals.py --write
 
-bench-drift-data: $(VENV)/.development ## Measure data drift beside Evidently, and a check of 1M calls (slow to install, then hours).
+bench-drift-data: $(VENV)/.development ## Measure data drift beside Evidently, and a check of 1M calls (slow to install, then 45 minutes).
 	@$(BIN)/python benchmarks/drift_data.py --write
 
 bench-ui: $(VENV)/.development ## Measure the local page over 1M spans beside a real Phoenix (an hour, 12 GB).
