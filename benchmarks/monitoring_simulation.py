@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from llmops_sdk.monitoring.rules._seasonal import FIRE_AT, LOOKS, NEEDED
+from llmops_sdk.monitoring.rules._seasonal import LOOKS, NEEDED, exceeding_share, least_score
 from llmops_sdk.stats import clopper_pearson, log_rate_e_value
 
 BUCKETS_A_DAY = 288
 HISTORY_DAYS = 42
 MONTH_DAYS = 30
 _NORMAL_MAD = 0.6744897501960817
+_SAME_HISTORY = 10
+"""So many months of a share have the same weeks before them: what they are compared with takes longest."""
 
 
 @dataclass(frozen=True)
@@ -69,59 +71,78 @@ def draw(traffic: Traffic, days: int, rng: Any, fault_at: int | None = None, fac
     return value * scale, events
 
 
-def unusual(values: Any, events: Any, *, shape: str, counts: bool, allowed: Sequence[float], day: int) -> list[Any]:
-    """Return which buckets of a day are unusual by the six weeks before it, for each allowed rate of false alarms."""
-    history = slice((day - HISTORY_DAYS) * BUCKETS_A_DAY, day * BUCKETS_A_DAY)
-    past, n = values[history], events[history]
-    slot = np.arange(history.start, history.stop) // 12 % 168
-    order = np.argsort(slot, kind="stable")
-    by_slot, n_by_slot = past[order].reshape(168, -1), n[order].reshape(168, -1)
-    # Several times as fast as nanmedian, where there is a value in each bucket.
-    median = np.nanmedian if np.isnan(past).any() else np.median
-    middle = median(by_slot, axis=1)
-    spread = median(np.abs(by_slot - middle[:, None]), axis=1) / _NORMAL_MAD
-    floor = 0.05 * np.abs(middle)
+def unusual(values: Any, events: Any, *, shape: str, counts: bool, allowed: Sequence[float]) -> Any:
+    """Return which buckets are unusual by the six weeks before their day.
+
+    From one day to the next only one day of the week has other medians. So there is one median for each hour of each
+    day, of that day of the week in the last six weeks, and a day's profile is that of the last seven days.
+
+    Args:
+        values: The value of each bucket of whole days.
+        events: Its events.
+        shape: "sum" or "quantile".
+        counts: Whether the value is a number of things.
+        allowed: The false alarms that the rule allows in 30 days.
+
+    Returns:
+        For each allowed rate, whether each bucket after the first six weeks is unusual.
+    """
+    by_hour, n_by_hour = values.reshape(-1, 24, 12), events.reshape(-1, 24, 12)
+    ends = np.arange(HISTORY_DAYS - 7, len(by_hour))
+    same_weekday = ends[:, None] - 7 * np.arange(6)
+    past = by_hour[same_weekday].transpose(0, 2, 1, 3).reshape(len(ends), 24, -1)
+    middle = _median(past)
+    scale = np.maximum(_median(np.abs(past - middle[..., None])) / _NORMAL_MAD, 0.05 * np.abs(middle))
     if shape == "sum":
-        usual = np.median(n_by_slot, axis=1)
+        usual = np.median(n_by_hour[same_weekday].transpose(0, 2, 1, 3).reshape(past.shape), axis=2)
         with np.errstate(divide="ignore", invalid="ignore"):
-            floor = np.maximum(floor, np.where(usual > 0, np.abs(middle) / np.sqrt(usual), 0.0))
-        floor = np.maximum(floor, 1.0 if counts else np.nansum(past) / max(n.sum(), 1))
-    scale = np.maximum(np.maximum(spread, floor), 1e-12)
-    scores = (past - middle[slot]) / scale[slot]
-    scores = scores[~np.isnan(scores)]
-    scores.sort()
-    today = slice(day * BUCKETS_A_DAY, (day + 1) * BUCKETS_A_DAY)
-    now = np.arange(today.start, today.stop) // 12 % 168
-    found: list[Any] = []
-    for one in allowed:
-        share = (0.5 * one / (MONTH_DAYS * BUCKETS_A_DAY * math.comb(LOOKS, NEEDED))) ** (1 / NEEDED)
-        fire_at = max(FIRE_AT, abs(float(scores[-1 - min(int(share * len(scores)), len(scores) - 1)])))
-        with np.errstate(invalid="ignore"):
-            found.append((values[today] - middle[now]) / scale[now] >= fire_at)
+            scale = np.maximum(scale, np.where(usual > 0, np.abs(middle) / np.sqrt(usual), 0.0))
+    scale = np.maximum(scale, 1e-12)
+    found = np.empty((len(allowed), len(by_hour) - HISTORY_DAYS, BUCKETS_A_DAY), bool)
+    for place in range(found.shape[1]):
+        # The first of the last seven days is of the same day of the week as the day to decide about.
+        median, deviation = middle[place : place + 7, :, None], scale[place : place + 7, :, None]
+        history, n = by_hour[place : place + HISTORY_DAYS], n_by_hour[place : place + HISTORY_DAYS]
+        if shape == "sum":
+            deviation = np.maximum(deviation, 1.0 if counts else history.sum() / max(n.sum(), 1))
+        scores = ((history.reshape(6, 7, 24, 12) - median) / deviation).reshape(-1)
+        if shape != "sum":
+            scores = scores[~np.isnan(scores)]
+        at = [len(scores) - 1 - min(int(exceeding_share(one) * len(scores)), len(scores) - 1) for one in allowed]
+        scores.partition(sorted(set(at)))
+        limits = [max(least_score(one), abs(float(scores[below]))) for one, below in zip(allowed, at, strict=True)]
+        today = ((by_hour[place + HISTORY_DAYS] - median[0]) / deviation[0]).reshape(-1)
+        found[:, place] = today >= np.array(limits)[:, None]
+    return found.reshape(len(allowed), -1)
+
+
+def _median(values: Any) -> Any:
+    """Return the medians over the last axis, of what is not NaN: several times as fast as nanmedian."""
+    found = np.median(values, axis=-1)
+    for place in zip(*np.nonzero(np.isnan(found)), strict=True):
+        row = values[place]
+        found[place] = np.median(row[~np.isnan(row)]) if not np.isnan(row).all() else np.nan
     return found
 
 
 def seasonal_alarms(
     traffic: Traffic, rng: Any, *, allowed: Sequence[float] = (1.0,), fault: float | None = None, days: int = MONTH_DAYS
 ) -> list[list[int]]:
-    """Return the buckets, from the month's begin, in which an alert would begin: a list for each allowed rate.
+    """Return the buckets, after six weeks, in which an alert would begin: a list for each allowed rate.
 
     Args:
         traffic: The traffic.
         rng: The random numbers.
         allowed: The false alarms that the rule allows in 30 days.
         fault: By what costs or latencies, or the calls, are multiplied from noon of the first day on; None for nothing.
-        days: Days to look at.
+        days: Days to look at. Many months of one stream take half the time of as many streams.
     """
     begin = HISTORY_DAYS * BUCKETS_A_DAY
     at = None if fault is None else begin + BUCKETS_A_DAY // 2
     values, events = draw(traffic, HISTORY_DAYS + days, rng, at, fault or 1.0)
     shape = "quantile" if traffic.metric.startswith("latency") else "sum"
-    by_day = [
-        unusual(values, events, shape=shape, counts=traffic.metric == "calls", allowed=allowed, day=day)
-        for day in range(HISTORY_DAYS, HISTORY_DAYS + days)
-    ]
-    return [_begins(np.concatenate(marks)) for marks in zip(*by_day, strict=True)]
+    marks = unusual(values, events, shape=shape, counts=traffic.metric == "calls", allowed=allowed)
+    return [_begins(one) for one in marks]
 
 
 def _begins(marks: Any) -> list[int]:
@@ -149,14 +170,19 @@ def rate_alarms(
     windows = MONTH_DAYS * 1_440 // window
     needed = -math.log(min(false_alarms / windows, 0.5))
     alarms, delays = 0, list[int]()
-    for _ in range(months):
-        past = int(rng.poisson(a_minute * 1_440 * HISTORY_DAYS))
-        usual = clopper_pearson(int(rng.binomial(past, rate)), past, 0.98)[1]
+    least = np.empty(0)
+    usual = 0.0
+    for month in range(months):
+        if month % _SAME_HISTORY == 0:
+            past = int(rng.poisson(a_minute * 1_440 * HISTORY_DAYS))
+            usual = clopper_pearson(int(rng.binomial(past, rate)), past, 0.98)[1]
+            least = np.empty(0)
         count = windows if fault is None else 1_440 // window
         n = rng.poisson(a_minute, (count, window))
         bad = rng.binomial(n, rate if fault is None else fault)
         n, bad = n.cumsum(axis=1), bad.cumsum(axis=1)
-        least = _least_hits(int(n.max()), usual, needed)
+        if len(least) <= n.max():
+            least = _least_hits(int(n.max() * 1.2) + 1, usual, needed)
         fired = bad >= least[n]
         if fault is None:
             per_window = fired.any(axis=1)

@@ -10,7 +10,10 @@ from statistics import median
 
 from llmops_sdk.monitoring.rollup._track import Track
 
-__all__ = ["BUCKET", "FIRE_AT", "HISTORY", "LOOKS", "NEEDED", "Profile", "bucket_values", "fit_profile"]
+__all__ = [
+    "BUCKET", "FIRE_AT", "HISTORY", "LOOKS", "NEEDED", "Profile", "bucket_values", "exceeding_share", "fit_profile",
+    "least_score",
+]  # fmt: skip
 
 BUCKET = 300
 """Seconds of a bucket."""
@@ -18,6 +21,8 @@ LOOKS, NEEDED = 5, 3
 """An anomaly: so many of so many buckets in a row are unusual."""
 FIRE_AT = 3.5
 """The least score that is unusual, as Iglewicz and Hoaglin recommend; with 6, doubled costs take hours to be found."""
+_TAIL = 12
+"""By chance, three of five sums of heavy-tailed costs reach twice a score about 2 ** 12 times less often."""
 HISTORY = 42 * 86_400
 """Seconds of history that say what is usual."""
 _HOUR = 3_600 // BUCKET
@@ -25,8 +30,11 @@ _DAY = 24 * _HOUR
 _WEEK = 7 * _DAY
 _MONTH = 30 * _DAY
 _WAYS = math.comb(LOOKS, NEEDED)
-# An estimate from a few weeks is off by chance: aim at half of the rate that is allowed.
+# Scores are not spread evenly: an hour whose spread was estimated too small has more of the high ones, and then three
+# are together more often, the more so the rarer they are. Aim at half of the rate that is allowed, at a quarter of one
+# in ten months.
 _MARGIN = 0.5
+_RARE = 0.3
 _NORMAL_MAD = 0.6744897501960817
 
 
@@ -90,8 +98,8 @@ def fit_profile(
     """Return what is usual, from the six weeks before a bucket; None without a day of history.
 
     With three weeks the hours of the week are apart, with one week the hours of the day, else the last 24 hours are
-    one. The score that fires is at least 3.5. Where a group's own history had higher scores, it is so high that
-    three of five buckets reach it by chance as rarely as asked for.
+    one. The score that fires is at least that of `least_score`. Where a group's own history had higher scores, it is
+    so high that three of five buckets reach it by chance as rarely as asked for.
 
     Args:
         track: The counts in buckets of `BUCKET` seconds.
@@ -126,7 +134,16 @@ def fit_profile(
     # As `Profile.score`: here twelve thousand times a day of a backtest.
     placed = ((bucket // _HOUR % slots, value) for bucket, value, _ in values)
     scores = [(value - usual) / scales[slot] for slot, value in placed if (usual := medians[slot]) is not None]
-    return Profile(slots, medians, scales, max(FIRE_AT, _exceeded(scores, above, false_alarms)))
+    return Profile(slots, medians, scales, max(least_score(false_alarms), _exceeded(scores, above, false_alarms)))
+
+
+def least_score(false_alarms: float) -> float:
+    """Return the least score that is unusual: 3.5, and more where less than one false alarm a month is allowed.
+
+    Args:
+        false_alarms: The most false alarms in 30 days.
+    """
+    return FIRE_AT * max(1.0, 1 / false_alarms) ** (1 / _TAIL)
 
 
 def _fit(found: Sequence[tuple[float, float]], shape: str, one: float) -> tuple[float, float] | None:
@@ -147,13 +164,21 @@ def _fit(found: Sequence[tuple[float, float]], shape: str, one: float) -> tuple[
     return middle, max(spread, floor, 1e-12)
 
 
-def _exceeded(scores: list[float], above: bool, false_alarms: float) -> float:
-    """Return the score that so small a share of the history exceeds that 3 of 5 buckets do so rarely enough.
+def exceeding_share(false_alarms: float) -> float:
+    """Return which share of the history may exceed the score that is unusual.
 
     If buckets are independent, 3 of 5 exceed it at most 10 p^3 times a bucket.
+
+    Args:
+        false_alarms: The most false alarms in 30 days.
     """
+    margin = _MARGIN * min(1.0, false_alarms) ** _RARE
+    return (margin * false_alarms / (_MONTH * _WAYS)) ** (1 / NEEDED)
+
+
+def _exceeded(scores: list[float], above: bool, false_alarms: float) -> float:
+    """Return the score that so small a share of the history exceeds that 3 of 5 buckets do so rarely enough."""
     if not scores:
-        return FIRE_AT
-    allowed = (_MARGIN * false_alarms / (_MONTH * _WAYS)) ** (1 / NEEDED)
+        return 0.0
     scores.sort(reverse=above)
-    return abs(scores[min(int(allowed * len(scores)), len(scores) - 1)])
+    return abs(scores[min(int(exceeding_share(false_alarms) * len(scores)), len(scores) - 1)])
