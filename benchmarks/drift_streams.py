@@ -4,7 +4,7 @@ The streams are drawn here, with seeds that no rule was designed on. Published a
 `LLMOPS_BENCH_DATA` (`drift/model_update_*.jsonl.gz`, `drift/canary_synthetic.jsonl.gz`); what is missing is left out.
 The detectors of river run in a Python of their own, `LLMOPS_RIVER_PYTHON`, on the same streams.
 
-Run it: `python benchmarks/drift_streams.py [--write] [--streams 400] [--own 1000]`. With `--write` it writes
+Run it: `python benchmarks/drift_streams.py [--write] [--streams 400] [--own 2000]`. With `--write` it writes
 `drift_streams.md`.
 """
 
@@ -35,6 +35,8 @@ without a change."""
 Detect = Callable[[list[int], list[int]], "list[int | None]"]
 _REFERENCES = (100, 300, 1_000)
 _RATE = 0.2
+_CHANGES = ((0.35, 0), (0.25, 0), (0.35, 1_000), (0.25, 1_000))
+"""The rate after a change, and the scores before it."""
 
 
 def stream(seed: int, reference: int, rate: float, length: int, *, quiet: int = 0) -> tuple[list[int], list[int]]:
@@ -58,34 +60,32 @@ def measure(detect: Detect, streams: int, names: tuple[str, ...]) -> dict[str, d
         for place, name in enumerate(names):
             share = sum(one[place] is not None for one in alarms) / streams
             found[name][f"false alarm, reference {reference:,}"] = share
-    for rate, quiet in ((0.35, 0), (0.25, 0), (0.35, 1_000), (0.25, 1_000)):
+    for rate, quiet in _CHANGES:
         ends = [detect(*stream(10**6 + seed, 1_000, rate, 3_000, quiet=quiet)) for seed in range(streams // 2)]
-        case = f".20→{str(rate)[1:]}" + (f" after {quiet:,}" if quiet else "")
         for place, name in enumerate(names):
             at = [one[place] for one in ends]
-            after = [math.inf if one is None else one - quiet for one in at if one is None or one > quiet]
-            middle = median(after or [math.inf])
-            # A median beyond the stream is written as text: JSON has no infinity.
-            found[name][f"{case}: median delay"] = middle if middle < math.inf else "–"
-            found[name][f"{case}: found"] = sum(one < math.inf for one in after) / max(1, len(after))
+            found[name] |= _delays(
+                rate, quiet, [math.inf if one is None else one - quiet for one in at if one is None or one > quiet]
+            )
     return found
+
+
+def _delays(rate: float, quiet: int, after: Any) -> dict[str, Any]:
+    """Return the median and the share of what was found, of the delays of streams without an alarm before."""
+    case = f".20→{str(rate)[1:]}" + (f" after {quiet:,}" if quiet else "")
+    middle = float(np.median(after)) if len(after) else math.inf
+    # A median beyond the stream is written as text: JSON has no infinity.
+    return {
+        f"{case}: median delay": middle if middle < math.inf else "–",
+        f"{case}: found": sum(one < math.inf for one in after) / max(1, len(after)),
+    }
 
 
 def ours(usual: list[int], scores: list[int]) -> list[int | None]:
     """Return where our monitor alarms at .05 and at .02: the same test, so one pass is enough."""
     from llmops_sdk.drift import ConceptMonitor
 
-    return _alarms_of(ConceptMonitor(usual, alpha=0.02), scores)
-
-
-def ours_for_worse(usual: list[int], scores: list[int]) -> list[int | None]:
-    """Return where our monitor alarms at .05 and at .02 if it looks only for more errors, as a CUSUM does."""
-    from llmops_sdk.drift import ConceptMonitor
-
-    return _alarms_of(ConceptMonitor(usual, alpha=0.02, alternative="greater"), scores)
-
-
-def _alarms_of(monitor: Any, scores: list[int]) -> list[int | None]:
+    monitor = ConceptMonitor(usual, alpha=0.02)
     first: int | None = None
     for n, score in enumerate(scores, start=1):
         done = monitor.update(score)
@@ -94,6 +94,30 @@ def _alarms_of(monitor: Any, scores: list[int]) -> list[int | None]:
         if done:
             return [first, n]
     return [first, None]
+
+
+def own_rows(streams: int) -> dict[str, dict[str, Any]]:
+    """Return the figures of our monitor, many streams at once, as `measure` has them."""
+    from drift_simulation import STEP, draw, p_values
+
+    found: dict[str, dict[str, Any]] = {}
+    for what, two_sided in (("ours", True), ("ours, only more errors", False)):
+        levels = {alpha: found.setdefault(f"{what}, α {str(alpha)[1:]}", {}) for alpha in (0.05, 0.02)}
+        for reference in _REFERENCES:
+            rng = np.random.default_rng([1, reference])
+            made = draw(rng, streams, reference=reference, rate=_RATE, length=2_000)
+            least = p_values(reference, *made, two_sided=two_sided)[-1]
+            for alpha, figures in levels.items():
+                figures[f"false alarm, reference {reference:,}"] = float(np.mean(least <= alpha))
+        for rate, quiet in _CHANGES:
+            rng = np.random.default_rng([2, quiet, int(rate * 100)])
+            made = draw(rng, streams // 2, reference=1_000, rate=_RATE, length=3_000 + quiet, later=rate, quiet=quiet)
+            p = p_values(1_000, *made, two_sided=two_sided)
+            for alpha, figures in levels.items():
+                alarmed = p <= alpha
+                at = np.where(alarmed.any(axis=0), (alarmed.argmax(axis=0) + 1) * STEP, math.inf)
+                figures.update(_delays(rate, quiet, at[at > quiet] - quiet))
+    return found
 
 
 def _river(make: Callable[[], Any]) -> Detect:
@@ -164,16 +188,10 @@ def bounds(tests: int = 100_000) -> str:
     )
 
 
-def own_rows(streams: int) -> dict[str, dict[str, Any]]:
-    """Return the figures of our monitor and of a CUSUM."""
-    rows = measure(ours, streams, ("ours, α .05", "ours, α .02"))
-    rows |= measure(ours_for_worse, streams, ("ours, only more errors, α .05", "ours, only more errors, α .02"))
-    return rows | measure(plug_in_cusum, streams, ("CUSUM h 6, estimated rate",))
-
-
 def stream_table(streams: int, own: int) -> str:
     """Return the table of detectors."""
     rows = own_rows(own)
+    rows |= measure(plug_in_cusum, streams, ("CUSUM h 6, estimated rate",))
     python = os.environ.get("LLMOPS_RIVER_PYTHON")
     if python is not None:
         ran = subprocess.run(
@@ -295,7 +313,7 @@ def main() -> None:
     """Measure, and print or write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=400, help="streams for other detectors; runs of canaries")
-    parser.add_argument("--own", type=int, default=1_000, help="streams for our own monitor")
+    parser.add_argument("--own", type=int, default=2_000, help="streams for our own monitor")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--peers", action="store_true", help="only river's detectors, as JSON")
     given = parser.parse_args()
@@ -304,7 +322,7 @@ def main() -> None:
         return
     page = (
         f"## Streams and canaries\n\nBernoulli scores; {given.own:,} streams for false alarms in 2,000 scores "
-        f"({given.streams} for the detectors of river), half as many for delays (reference 1,000; found within 3,000). "
+        f"({given.streams} for other detectors), half as many for delays (reference 1,000; found within 3,000). "
         "Alarms before a change are not counted as found.\n\n"
         f"{_WHY.format(bounds=bounds())}\n\n![Found, by scores after the change](drift_delays.svg)\n\n"
         f"{stream_table(given.streams, given.own)}\n\n### Identity canary: half of the traffic from day 27\n\n"

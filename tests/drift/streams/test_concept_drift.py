@@ -63,6 +63,23 @@ def test_false_alarms_stay_within_alpha(rate: float, reference: int):
     assert _alarms(range(10_000, 10_400), rate=rate, reference=reference, length=2_000) <= 0.05 * 400 + 9
 
 
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_the_simulation_decides_as_the_monitor(two_sided: bool):
+    np = pytest.importorskip("numpy")
+    import drift_simulation as simulation
+
+    before, scores = simulation.draw(
+        np.random.default_rng(3), 4, reference=100, rate=0.2, length=300, later=0.4, quiet=150
+    )
+    found = simulation.p_values(100, before, scores, two_sided=two_sided)
+    for number, ones in enumerate(before.astype(int).tolist()):
+        monitor = ConceptMonitor([1] * ones + [0] * (100 - ones), alternative="two-sided" if two_sided else "greater")
+        for n, score in enumerate(scores[:, number].tolist(), start=1):
+            monitor.update(score)
+            if n % simulation.STEP == 0:
+                assert min(1.0, found[n // simulation.STEP - 1, number]) == pytest.approx(monitor.p_value, rel=1e-4)
+
+
 def test_a_large_change_is_found_soon():
     assert median(_delays(range(20), reference=1_000, rate=0.35, length=600)) <= 200
 
