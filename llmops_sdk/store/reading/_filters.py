@@ -226,6 +226,7 @@ def trace_filter(wanted: Filter) -> TraceFilter:
         params={**of_row.params, **of_id.params},
         since=wanted.since,
         until=wanted.until,
+        is_own=True,
     )
 
 

@@ -101,7 +101,7 @@ class Search:
         return rows
 
     def _all_ranges(self) -> list[tuple[int, int]]:
-        [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows()
+        [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows
         if oldest is None:
             return []
         since, until = self._wanted.since, self._wanted.until
@@ -122,7 +122,7 @@ class Search:
             f"SELECT trace_id, max(start_ns) AS newest FROM spans WHERE start_ns >= $begin AND start_ns < $end AND "
             f"{where.sql} GROUP BY trace_id ORDER BY newest DESC, trace_id LIMIT {most}"
         )
-        return self._asked.result(sql, {**where.params, "begin": begin, "end": end}).rows()
+        return self._asked.result(sql, {**where.params, "begin": begin, "end": end}).rows
 
     def _rows(self, ids: list[str]) -> list[dict[str, Any]]:
         """Return the lines of those traces that match the other filters too."""
