@@ -27,8 +27,8 @@ StreamMaker: TypeAlias = Callable[[Request, Asked], StreamingResponse]
 
 _SEARCH_SECONDS = 60.0
 _POLL_SECONDS = 0.25
-_REST = 2
-_MAX_REST_SECONDS = 0.5
+_REST = 3
+_MAX_REST_SECONDS = 0.75
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
 _STREAM_HEADERS = {"X-Accel-Buffering": "no"}
