@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk._util._usage import UsageError
-from llmops_sdk.store import Result
 from llmops_sdk.store.reading._filters import Filter, make_filter
-from llmops_sdk.store.reading._query import query, store_folder
+from llmops_sdk.store.reading._query import flush_first, store_folder
+from llmops_sdk.store.reading.jobs._own_rows import OwnRows, own_rows
 
 __all__ = [
     "FILTERS",
@@ -167,11 +167,12 @@ class Asked:
         """
         return self.result(sql, params).dicts()
 
-    def result(self, sql: str, params: Mapping[str, Any] | None = None) -> Result:
-        """Return the result of a query; see `rows`. Parameters that the SQL does not name are left out."""
+    def result(self, sql: str, params: Mapping[str, Any] | None = None) -> OwnRows:
+        """Return the rows of a query as tuples; see `rows`. Parameters that the SQL does not name are left out."""
         named = set(_VALUE.findall(sql))
         used = {name: value for name, value in (params or {}).items() if name in named}
-        return query(sql, used or None, path=self.folder)
+        flush_first()
+        return own_rows(sql, used or None, self.folder)
 
 
 def with_values(sql: str, params: Mapping[str, Any]) -> str:

@@ -30,6 +30,8 @@ STREAM_TAKES = {"search": (*FILTERS, "limit", "cursor"), "live": (*FILTERS, "pos
 
 _SEARCH_SECONDS = 60.0
 _POLL_SECONDS = 0.25
+_REST = 3
+_MAX_REST_SECONDS = 0.75
 _HEARTBEAT_SECONDS = 15.0
 _MAX_LIVE = 12
 _STREAM_HEADERS = {"X-Accel-Buffering": "no"}
@@ -115,8 +117,10 @@ class Streams:
             yield b"retry: 2000\n\n" + _event("ready", {}, following.position)
             has_news = False
             while True:
+                began = time.monotonic()
                 step = loop.run_in_executor(self._threads, _step, following, batches)
                 rows, missed = await asyncio.shield(step)
+                worked = time.monotonic() - began
                 if (now := _changed_at(following.folder)) != changed:
                     changed = now
                     yield _event("changed", {})
@@ -126,16 +130,18 @@ class Streams:
                 if rows is not None:
                     yield _event("traces", {"rows": rows})
                     has_news = True
+                    # A program that writes without a pause needs the machine more than its reader.
+                    await asyncio.sleep(min(worked * _REST, _MAX_REST_SECONDS))
                     continue
                 # Only here: before, lines that were read wait in memory, and a stream that goes on would lose them.
-                if has_news:
+                if has_news and not following.is_waiting:
                     yield _event("position", {}, following.position)
                     last_sent, has_news = time.monotonic(), False
                 elif time.monotonic() - last_sent > _HEARTBEAT_SECONDS:
                     yield b": still here\n\n"
                     last_sent = time.monotonic()
                 batches = following.step()
-                await asyncio.sleep(_POLL_SECONDS)
+                await asyncio.sleep(max(_POLL_SECONDS, min(worked * _REST, _MAX_REST_SECONDS)))
         except LLMOpsError as error:
             yield _event("error", {"type": type(error).__name__, "message": str(error)})
         finally:

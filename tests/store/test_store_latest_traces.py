@@ -90,16 +90,21 @@ FILTERS = st.builds(
 
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None)
-@given(spans=SPANS, wanted=FILTERS, limit=st.integers(1, 6), scored=st.integers(0, 12))
-def test_pages_have_the_rows_of_the_view(spans, wanted, limit, scored):
+@given(spans=SPANS, compacted=st.integers(0, 40), wanted=FILTERS, limit=st.integers(1, 6), scored=st.integers(0, 12))
+def test_pages_have_the_rows_of_the_view(spans, compacted, wanted, limit, scored):
     with TemporaryDirectory() as name:
         folder = Path(name) / "store"
+        if compacted:
+            sink = StoreSink(folder, compaction="manual")
+            sink.write(spans[:compacted])
+            sink.close(1.0)
+            compact_store(folder, grace=0.0)
         sink = StoreSink(folder, compaction="manual")
         score = ScoreRecord(
             trace_id=f"{scored:032x}", span_id=None, name="helpful", value=0.25, label=None, comment=None,
             source="user", time_ns=START_NS,
         )  # fmt: skip
-        sink.write([*spans, *([score] if scored else [])])
+        sink.write([*spans[compacted:], *([score] if scored else [])])
         sink.close(1.0)
         for one in (Filter(), wanted):
             assert by_pages(folder, trace_filter(one), limit) == in_view(folder, one)
@@ -134,6 +139,15 @@ def test_a_trace_without_a_start_is_on_the_last_page(store):
     sink.close(1.0)
     (store / "wal" / "host-1-a-1.v1.ndjson").write_bytes(b'{"trace_id":"a","span_id":"b","name":"no start"}\n')
     assert by_pages(store, TraceFilter(), 2) == in_view(store, Filter())
+
+
+def test_a_span_of_another_age_is_in_the_way_of_no_page(store):
+    sink = StoreSink(store, compaction="manual")
+    starts = [1_000, *(START_NS + trace * 1_000_000 for trace in range(2, 60)), START_NS * 2]
+    sink.write([PlainSpan(trace_id=trace, start_ns=start) for trace, start in enumerate(starts, 1)])
+    sink.close(1.0)
+    compact_store(store, grace=0.0)
+    assert by_pages(store, TraceFilter(), 7) == in_view(store, Filter())
 
 
 def test_an_empty_store_has_one_empty_page(tmp_path):

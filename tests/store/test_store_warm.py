@@ -26,8 +26,8 @@ def nothing_idle(monkeypatch):
 
 
 def idle() -> object | None:
-    one = _warm._idle._one
-    return one and one.connection
+    """Return the connection that is used next."""
+    return _warm._idle.kept[-1].connection if _warm._idle.kept else None
 
 
 def count(store: Path, view: str = "spans") -> int:

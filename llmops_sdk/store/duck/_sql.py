@@ -16,7 +16,7 @@ from llmops_sdk.store.files._manifest import DataFile
 from llmops_sdk.store.files._segment import released_segments
 from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.schema._details import DETAILS, merged_spans
-from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, StoredColumn, View
 
 __all__ = [
     "duckdb",
@@ -38,6 +38,7 @@ __all__ = [
 _MAX_OBJECT = 32 * 1024 * 1024
 _MAX_QUERY_MEMORY = 4 * 1024 * 1024 * 1024
 _MAX_SPILL = 8 * 1024 * 1024 * 1024
+_WARM = {"enable_external_file_cache": "false", "allocator_background_threads": "true"}
 
 
 def quoted(text: str) -> str:
@@ -87,7 +88,8 @@ def open_connection(
         frames: Whether SQL may name the caller's data frames.
         output: One file that the connection may write. Rows then come in any order, which saves memory.
         bounded: Keep the bounds of a query, and the order of rows, also with an output.
-        warm: Whether the connection stays open between queries; it then caches no file content.
+        warm: Whether the connection stays open between queries. It then keeps what the files say of themselves, which
+            each statement would read again, and no content of them.
         lean: Whether to read in one thread and cache no file content: each thread holds the texts of a row group.
         spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
         memory: Bytes for the rows of a bounded query, and half of those that it may put on the disk; None for the usual
@@ -106,12 +108,14 @@ def open_connection(
             "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
             **(_bounds(memory) if not trusted and (output is None or bounded) else {}),
-            **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
+            **(_WARM if warm else {}),
             **({"enable_external_file_cache": "false", "threads": "1"} if lean else {}),
         },
     )
     datasets = dataset_paths(sources.folder) if tables or reads_datasets(views) else None
     try:
+        if warm:
+            connection.execute("SET parquet_metadata_cache = true")
         _put_views(connection, sources, views, datasets, tables=tables)
         if not trusted:
             _confine(connection, sources, datasets or [], output)
@@ -186,28 +190,49 @@ def put_tables(
         connection.execute(f"CREATE VIEW store.{stream.name} AS {rows}")
 
 
-def rows_sql(stream: RecordStream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:
+def rows_sql(
+    stream: RecordStream,
+    folder: Path,
+    files: Sequence[DataFile],
+    *,
+    lines: str | None = None,
+    only: Collection[str] | None = None,
+) -> str:
     """Return SQL for all rows of a stream: readable lines of its segments, and rows of its Parquet files.
 
     Args:
         stream: The stream.
         folder: The store's folder.
         files: The Parquet files.
-        lines: The view over the lines; by default the one in `store`.
+        lines: The view over the lines, or SQL in parentheses; by default the view in `store`.
+        only: The columns wanted; None for all.
     """
     read = lines or f"store.{stream.name}_lines"
-    parts = [f"SELECT {line_columns(stream)} FROM {read} WHERE {stream.required} IS NOT NULL"]
+    parts = [f"SELECT {line_columns(stream, only)} FROM {read} WHERE {stream.required} IS NOT NULL"]
     # One scan per version: matching columns by name across files takes up to twice the time.
     for version in sorted({file.version for file in files}):
         listed = ", ".join(quoted(pattern(folder / file.name)) for file in files if file.version == version)
-        names = [k.name if k.since <= version else f"NULL::{k.type} AS {k.name}" for k in stream.columns]
-        parts.append(f"SELECT {', '.join(names + [n for n, _ in stream.computed])} FROM read_parquet([{listed}])")
+        names = [
+            k.name if k.since <= version else f"NULL::{k.type} AS {k.name}" for k in stream.columns if _in(k.name, only)
+        ]
+        names += [name for name, _ in stream.computed if _in(name, only)]
+        parts.append(f"SELECT {', '.join(names)} FROM read_parquet([{listed}])")
     return " UNION ALL ".join(parts)
 
 
-def line_columns(stream: RecordStream) -> str:
-    """Return the columns that a row takes from a line: the keys and the computed columns."""
-    return ", ".join([key.name for key in stream.columns] + [f"{sql} AS {name}" for name, sql in stream.computed])
+def line_columns(stream: RecordStream, only: Collection[str] | None = None) -> str:
+    """Return the columns that a row takes from a line: the keys and the computed columns.
+
+    Args:
+        stream: The stream.
+        only: The columns wanted; None for all.
+    """
+    keys = [key.name for key in stream.columns if _in(key.name, only)]
+    return ", ".join(keys + [f"{sql} AS {name}" for name, sql in stream.computed if _in(name, only)])
+
+
+def _in(name: str, only: Collection[str] | None) -> bool:
+    return only is None or name in only
 
 
 def unreadable_sql(sources: Sources) -> str:
@@ -266,25 +291,38 @@ def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:
             connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
 
 
-def lines_sql(stream: RecordStream, paths: Sequence[Path]) -> str:
-    """Return SQL for all lines of segments; foreign lines are rows of NULLs."""
+def lines_sql(stream: RecordStream, paths: Sequence[Path], only: Collection[str] | None = None) -> str:
+    """Return SQL for all lines of segments; foreign lines are rows of NULLs.
+
+    Args:
+        stream: The stream.
+        paths: The segments.
+        only: The keys wanted; None for all.
+    """
     if not paths:
-        keys = (*stream.columns, SEAL)
+        keys = _keys(stream, only)
         return f"SELECT {', '.join(f'NULL::{key.type} AS {key.name}' for key in keys)} WHERE false"
     # Names, not a glob: an empty glob is an error.
-    return f"SELECT * FROM {read_lines(stream, [pattern(path) for path in paths])}"
+    return f"SELECT * FROM {read_lines(stream, [pattern(path) for path in paths], only=only)}"
 
 
-def read_lines(stream: RecordStream, patterns: Sequence[str], options: str = "") -> str:
+def _keys(stream: RecordStream, only: Collection[str] | None) -> list[StoredColumn]:
+    return [key for key in (*stream.columns, SEAL) if _in(key.name, only)]
+
+
+def read_lines(
+    stream: RecordStream, patterns: Sequence[str], options: str = "", *, only: Collection[str] | None = None
+) -> str:
     """Return the call of `read_json` that reads lines of a stream.
 
     Args:
         stream: The stream.
         patterns: The files.
         options: Further arguments, each after a comma.
+        only: The keys wanted; None for all.
     """
     files = ", ".join(quoted(one) for one in patterns)
-    columns = ", ".join(f"{key.name}: '{key.type}'" for key in (*stream.columns, SEAL))
+    columns = ", ".join(f"{key.name}: '{key.type}'" for key in _keys(stream, only))
     return (
         f"read_json([{files}], columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "
         f"maximum_object_size = {_MAX_OBJECT}{options})"

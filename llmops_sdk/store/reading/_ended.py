@@ -10,14 +10,18 @@ from typing import Any
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.store.reading._filters import Filter
 from llmops_sdk.store.reading._follow import Follower, Lines
-from llmops_sdk.store.reading._query import query
+from llmops_sdk.store.reading._query import flush_first, query
 from llmops_sdk.store.reading._window import Window
+from llmops_sdk.store.reading.jobs._own_rows import own_rows
 
 __all__ = ["SPAN_COLUMNS", "EndedSpans", "latest_ended"]
 
 _QUIET_SECONDS = 60.0
+_MOST_LISTED = 200
 _PENDING = 8 * 1024 * 1024  # bytes of lines
 _PATIENCE_SECONDS = 0.5
+_REST = 6
+_MAX_REST_SECONDS = 3.0
 SPAN_COLUMNS = (
     "trace_id, span_id, start_time, duration_ms, kind, name, model, input_tokens, output_tokens, cost, status, "
     "error_type, session_id, user_id"
@@ -64,6 +68,9 @@ class EndedSpans:
         self._looked = clock.monotonic()
         self._follower = Follower(folder, ("spans", "scores"), position)
         self._missed = 0
+        self._waiting: list[str] = []
+        """Ended traces that must be looked up in the store."""
+        self._look_up_at = self._looked
         began = int(clock.time() * 1e9)
         with_content = content or wanted.search is not None
         self._window = Window(began, content=with_content, max_spans=max_spans, max_bytes=max_bytes)
@@ -72,6 +79,11 @@ class EndedSpans:
     def position(self) -> str:
         """Return what has been read, for a later follower."""
         return self._follower.position
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether some of what has ended is not shown yet, though `position` is behind it."""
+        return bool(self._waiting)
 
     def missed_bytes(self) -> int:
         """Return the bytes of lines that compaction took before they were read, since the last call."""
@@ -104,6 +116,8 @@ class EndedSpans:
         # Once for all new lines, as far as memory allows: in order, and traces with all their spans.
         if pending:
             yield from self._ended()
+        elif self._waiting:
+            yield self._incomplete()
         now = self._clock.monotonic()
         if not self._spans and now - self._looked >= _QUIET_SECONDS / 12:
             self._looked = now
@@ -117,11 +131,27 @@ class EndedSpans:
             return
         # The window may lack spans of these.
         ids = self._window.incomplete()
-        yield self._looked_up(ids, "status IS NOT NULL")
+        self._waiting += ids
         self._window.mark_shown(ids)
+        yield self._incomplete()
         ended = f"SELECT * FROM traces WHERE status IS NOT NULL AND ({where.sql})"
         yield self._window.new_rows(ended, self._columns, "trace_id", where)
         self._window.evict()
+
+    def _incomplete(self) -> list[tuple[Any, ...]]:
+        """Return the rows of the traces that wait, from the store.
+
+        Not with each batch of lines: beside a program that goes on with old traces it would read the store all the
+        time. So it rests some times as long as it takes.
+        """
+        began = self._clock.monotonic()
+        if began < self._look_up_at:
+            return []
+        ids, self._waiting = self._waiting, []
+        found = self._looked_up(ids, "status IS NOT NULL")
+        now = self._clock.monotonic()
+        self._look_up_at = now + min((now - began) * _REST, _MAX_REST_SECONDS)
+        return found
 
     def _quiet(self, now: float) -> list[tuple[Any, ...]]:
         """Return quiet traces without a root: it may be in another service, lost with its process, or still running."""
@@ -134,11 +164,17 @@ class EndedSpans:
         if not ids or not self.folder.is_dir():  # the store may vanish and come back
             return []
         where = self._wanted.where("traces")
-        statement = (
-            f"SELECT {self._columns} FROM traces WHERE trace_id IN (SELECT unnest($ids::VARCHAR[])) AND {state} "
-            f"AND ({where.sql}) ORDER BY {_END}, trace_id"
+        # Constants, which DuckDB compares with the statistics of the files; it takes long to plan very many.
+        listed = ", ".join("'" + one.replace("'", "''") + "'" for one in ids)
+        among = (
+            f"trace_id IN ({listed})" if len(ids) <= _MOST_LISTED else "trace_id IN (SELECT unnest($ids::VARCHAR[]))"
         )
-        return query(statement, {**where.params, "ids": list(ids)}, path=self.folder).rows()
+        statement = (
+            f"SELECT {self._columns} FROM traces WHERE {among} AND {state} AND ({where.sql}) ORDER BY {_END}, trace_id"
+        )
+        params = where.params if len(ids) <= _MOST_LISTED else {**where.params, "ids": list(ids)}
+        flush_first()
+        return own_rows(statement, params or None, self.folder).rows
 
 
 def _span_rows(where: str) -> str:

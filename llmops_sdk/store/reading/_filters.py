@@ -24,6 +24,7 @@ __all__ = [
     "parse_moment",
     "parse_period",
     "root_condition",
+    "search_condition",
     "trace_filter",
 ]
 
@@ -33,6 +34,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 _SCORE = re.compile(r"([^<>=!]+)(?:(<=|>=|!=|<|>|=)(.*))?", re.DOTALL)
 _STATUSES = ("ok", "error", "cancelled", "closed", "unset")
+_LETTERS = {"\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}": "i", "\N{KELVIN SIGN}": "k"}
+"""What DuckDB lowers to a letter of ASCII, beside the letters of ASCII."""
 _TEXTS = "concat_ws(' ', name, input, output, status_message, attributes)"
 
 
@@ -154,6 +157,39 @@ def _score_condition(target: Target, test: ScoreTest, key: str, params: dict[str
     return f"({on_span} OR {on_trace} AND span_id IS NULL))"
 
 
+def search_condition(search: str) -> Where:
+    """Return the condition of a search on rows of `spans`, for a search of the whole store.
+
+    To lower all texts of a store takes as long as to unpack them. RE2 looks for both cases without that, and only what
+    it finds is lowered. (In a CASE, since DuckDB would lower first.)
+
+    Args:
+        search: The text.
+
+    Example:
+        >>> search_condition("Né").params
+        {'search': 'Né', 'quick': '[nN](?s:.)'}
+    """
+    exact = Filter(search=search).where("spans")
+    if not any(char.isascii() and char.isalnum() for char in search):
+        return exact
+    pattern = "".join(map(_in_both_cases, search))
+    return Where(
+        f"CASE WHEN regexp_matches({_TEXTS}, $quick) THEN {exact.sql} ELSE false END",
+        {**exact.params, "quick": pattern},
+    )
+
+
+def _in_both_cases(char: str) -> str:
+    letter = _LETTERS.get(char, char.lower())
+    if not letter.isascii():
+        return "(?s:.)"
+    if not letter.isalpha():
+        return f"\\x{{{ord(letter):x}}}"
+    others = "".join(other for other, lowered in _LETTERS.items() if lowered == letter)
+    return f"[{letter}{letter.upper()}{others}]"
+
+
 def make_filter(
     *,
     since: str | None = None,
@@ -226,6 +262,7 @@ def trace_filter(wanted: Filter) -> TraceFilter:
         params={**of_row.params, **of_id.params},
         since=wanted.since,
         until=wanted.until,
+        is_own=True,
     )
 
 

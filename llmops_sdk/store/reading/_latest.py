@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llmops_sdk.store.reading._query import flush_first, run_query
-from llmops_sdk.store.schema._span_views import traces_sql_without_scores
+from llmops_sdk.store.reading._query import flush_first
+from llmops_sdk.store.reading.jobs._own_rows import own_rows
+from llmops_sdk.store.reading.jobs._row_groups import latest_slice, row_groups
 from llmops_sdk.store.schema._user_columns import current_views
-from llmops_sdk.store.schema._views import View
 
 __all__ = ["TraceFilter", "TraceKey", "TracePage", "TraceTexts", "known_traces", "latest_traces", "trace_texts"]
 
@@ -27,8 +27,6 @@ _SLICE_SPANS = 64
 _GROWTH = 16
 _SLICES = 3
 _GUESSES = 8
-_OWN_TEXTS = ("input", "output")
-_WITH_MESSAGES = ("coalesce(input, input_messages)", "coalesce(output, output_messages)")
 _START_US = "coalesce(epoch_us(start_time), -1)"  # a foreign line may have no start
 _ORDER = f"ORDER BY {_START_US} DESC, trace_id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -53,6 +51,7 @@ class TraceFilter:
         params: Values by name.
             since: Only traces that began at this time or later, in UTC.
         until: Only traces that began before this time, in UTC.
+        is_own: Whether the SDK made the conditions; others are checked as a query of the user is.
     """
 
     where: str = "true"
@@ -60,6 +59,7 @@ class TraceFilter:
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     since: datetime | None = None
     until: datetime | None = None
+    is_own: bool = False
 
 
 class TracePage(NamedTuple):
@@ -90,7 +90,7 @@ def latest_traces(
 
     Args:
         folder: The store's folder.
-        columns: The columns wanted, separated by commas.
+        columns: The columns wanted, separated by commas; also `root_input`, `root_output` and `first_error`.
         limit: The number of traces, at least 1.
         chosen: The filter, or None for every trace.
         after: The key of the last trace of the page before, or None for the first page.
@@ -101,12 +101,7 @@ def latest_traces(
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
     flush_first()
-    search = _Search(folder, chosen or TraceFilter(), after, limit + 1, timeout)
-    keys = search.newest_keys()
-    if not keys:
-        return TracePage([], None)
-    rows = known_traces(folder, keys[:limit], columns, timeout)
-    return TracePage(rows, keys[limit - 1] if len(keys) > limit else None)
+    return _Search(folder, columns, chosen or TraceFilter(), after, limit, timeout).page()
 
 
 def known_traces(
@@ -117,7 +112,7 @@ def known_traces(
     Args:
         folder: The store's folder.
         keys: The traces.
-        columns: The columns wanted, separated by commas.
+        columns: The columns wanted, separated by commas; also `root_input`, `root_output` and `first_error`.
         timeout: Seconds, or None.
 
     Raises:
@@ -126,17 +121,29 @@ def known_traces(
     """
     if not keys:
         return []
+    return _rolled_up(folder, columns, _spans_of(keys), timeout)
+
+
+def _rolled_up(folder: Path, columns: str, spans: str, timeout: float | None) -> list[tuple[Any, ...]]:
+    """Return rows of `traces`, rolled up from some spans, in the order of the list."""
     view = next(view for view in current_views() if view.name == "traces")
-    rolled = _traces_sql(view, columns).replace("store.spans", _spans_of(keys))
-    return run_query(f"SELECT {columns} FROM ({rolled}) {_ORDER}", None, folder, timeout, [view]).rows()
+    words = _words(columns) | {"start_time"}
+
+    def sql(traces: str) -> str:
+        return f"SELECT {columns} FROM ({traces.replace('store.spans', spans)}) {_ORDER}"
+
+    whole = sql(view.sql if "*" in columns else view.narrow_sql(words))
+    bare = None
+    if "scores" in words:
+        bare = sql(f"SELECT *, NULL::JSON AS scores FROM ({view.narrow_sql(words - {'scores'})})")
+    return own_rows(whole, None, folder, timeout, if_no_scores=bare, expand=False).rows
 
 
 def trace_texts(folder: Path, keys: Sequence[TraceKey], chars: int) -> dict[str, TraceTexts]:
     """Return the texts that the view `traces` gives, cut, by the id of the trace.
 
-    The view takes messages where a span has no input. To read messages means to unpack the widest column of the store,
-    and most roots have an input of their own: the columns are read one after the other, each for the traces that still
-    lack a text.
+    The view takes messages where a span has no input, or another span's. To read messages means to unpack the widest
+    column of the store. So ask for `root_input` and `root_output` first, and for these texts where one is missing.
 
     Args:
         folder: The store's folder.
@@ -147,20 +154,8 @@ def trace_texts(folder: Path, keys: Sequence[TraceKey], chars: int) -> dict[str,
         QueryError: It took too long.
         StoreError: The store cannot be read.
     """
-    found: dict[str, TraceTexts] = {}
-    # A new connection has only the tables that its views read.
-    views = [view for view in current_views() if view.name == "traces"]
-    lacking = list(keys)
-    for said, answered in (_OWN_TEXTS, _WITH_MESSAGES):
-        if lacking:
-            sql = f"""SELECT trace_id, arg_min(left({said}, {chars:d}), start_ns),
-                arg_max(left({answered}, {chars:d}), start_ns + duration_ns)
-                FROM {_spans_of(lacking)} WHERE parent_span_id IS NULL GROUP BY trace_id"""
-            found |= {row[0]: TraceTexts(*row[1:]) for row in run_query(sql, None, folder, None, views).rows()}
-            lacking = [key for key in lacking if None in found.get(key.trace_id, (None,))]
-    # No root says it: any span may. A trace that failed has no output, so that this is not rare.
     columns = f"trace_id, left(input, {chars:d}), left(output, {chars:d})"
-    return found | {row[0]: TraceTexts(*row[1:]) for row in known_traces(folder, lacking, columns)}
+    return {row[0]: TraceTexts(*row[1:]) for row in known_traces(folder, keys, columns)}
 
 
 def _spans_of(keys: Sequence[TraceKey]) -> str:
@@ -170,66 +165,91 @@ def _spans_of(keys: Sequence[TraceKey]) -> str:
     return f"(SELECT * FROM store.spans WHERE {begun}{_is_among(keys)})"
 
 
-def _traces_sql(view: View, used: str) -> str:
-    """Return the SQL of `traces`, without the scores if this SQL does not use them: DuckDB would read them all."""
-    return view.sql if "*" in used or "scores" in used.lower() else traces_sql_without_scores(view.sql)
+def _words(sql: str) -> set[str]:
+    return set(re.findall(r"\w+", sql))
 
 
 class _Search:
     """The search for one page; one trace more than the page tells whether there is another page."""
 
     def __init__(
-        self, folder: Path, chosen: TraceFilter, after: TraceKey | None, wanted: int, timeout: float | None
+        self,
+        folder: Path,
+        columns: str,
+        chosen: TraceFilter,
+        after: TraceKey | None,
+        limit: int,
+        timeout: float | None,
     ) -> None:
         self._folder = folder
+        self._columns = columns
         self._chosen = chosen
         self._after = after
-        self._wanted = wanted
+        self._limit = limit
+        self._wanted = limit + 1
         self._timeout = timeout
-        words = set(re.findall(r"\w+", f"{chosen.where} {chosen.ids}".lower()))
+        words = _words(f"{chosen.where} {chosen.ids}".lower())
         self._views = {view.name: view for view in current_views() if view.name in words | {"traces"}}
         self._since_ns = None if chosen.since is None else _nanoseconds(chosen.since)
         ends = [] if after is None else [after.start_ns + 1_000]
         ends += [] if chosen.until is None else [_nanoseconds(chosen.until)]
         self._until_ns = min(ends, default=None)
-        self._bounds: list[tuple[Any, ...]] = []
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return run_query(sql, params or None, self._folder, self._timeout, list(self._views.values())).rows()
+        checked = not self._chosen.is_own
+        return own_rows(sql, params or None, self._folder, self._timeout, expand=False, checked=checked).rows
 
-    def newest_keys(self) -> list[TraceKey]:
+    def page(self) -> TracePage:
         for number in range(_SLICES):
             start = self._slice_start(_SLICE_SPANS * self._wanted * _GROWTH**number)
             if start is None or (self._since_ns is not None and start <= self._since_ns):
                 break
             keys = self._keys(start)
-            if len(keys) == self._wanted and self._are_whole(keys):
-                return keys
+            if len(keys) == self._wanted and (rows := self._rows_if_whole(keys)) is not None:
+                return self._page_of(keys, rows)
             if len(keys) == self._wanted and len(keys := self._keys(start, whole=True)) == self._wanted:
-                return keys
+                return self._page_of(keys)
             if number and len(keys) * _GROWTH < self._wanted:
                 break  # at this density the next slice holds too few as well, and it may cost a third of the store
-        return self._keys(self._since_ns, whole=self._since_ns is not None)
+        return self._page_of(self._keys(self._since_ns, whole=self._since_ns is not None))
+
+    def _page_of(self, keys: Sequence[TraceKey], rows: list[tuple[Any, ...]] | None = None) -> TracePage:
+        if rows is None:
+            rows = known_traces(self._folder, keys[: self._limit], self._columns, self._timeout)
+        return TracePage(rows[: self._limit], keys[self._limit - 1] if len(keys) > self._limit else None)
+
+    def _rows_if_whole(self, keys: Sequence[TraceKey]) -> list[tuple[Any, ...]] | None:
+        """Return the rows of these traces, or None if one of them began before its slice shows it."""
+        spans = f"(SELECT * FROM store.spans WHERE {_is_among(keys)})"
+        rows = _rolled_up(self._folder, f"{_START_US}, trace_id, {self._columns}", spans, self._timeout)
+        found = [TraceKey(start * 1_000, trace_id) for start, trace_id, *_ in rows]
+        return [row[2:] for row in rows] if found == list(keys) else None
 
     def _slice_start(self, spans: int) -> int | None:
-        """Return the start of a slice with about this many spans or more, or None when the store has fewer."""
-        before = "true" if self._until_ns is None else f"start_ns < {self._until_ns:d}"
-        count = "SELECT count(start_ns), min(start_ns), max(start_ns) FROM store.spans WHERE"
-        [(total, oldest, newest)] = self._bounds = self._bounds or self.ask(f"{count} {before}")
-        if total < spans:
+        """Return the start of a slice with about this many spans or more, or None when the store has fewer.
+
+        Of spans in segments nobody knows the time, and so they count as none: they make the slice larger.
+        """
+        groups = row_groups(self._folder, "spans", "start_ns", least=spans, timeout=self._timeout)
+        found = latest_slice(groups, spans, self._until_ns)
+        if found is None:
             return None
-        # A guess from the average density, corrected by counting: sorting all spans by time costs much more.
-        width, enough = (newest - oldest) * spans // total + 1_000, None
+        start = found.start // 1_000 * 1_000
+        if found.most_rows <= spans * _GROWTH:
+            return start
+        # The spans of a row group lie close together, or it holds old ones too: correct the guess by counting.
+        before = "true" if self._until_ns is None else f"start_ns < {self._until_ns:d}"
+        width, enough = found.newest - start, None
         for _ in range(_GUESSES):
-            start = (newest - width) // 1_000 * 1_000
-            if start <= oldest:
+            start = (found.newest - width) // 1_000 * 1_000
+            if start <= found.oldest:
                 return enough
-            [(found, _, _)] = self.ask(f"{count} start_ns >= {start:d} AND {before}")
-            if found >= spans:
+            [(count,)] = self.ask(f"SELECT count(*) FROM store.spans WHERE start_ns >= {start:d} AND {before}")
+            if count >= spans:
                 enough = start
-            if spans <= found <= spans * _GROWTH:
+            if spans <= count <= spans * _GROWTH:
                 break
-            width = width * 2 if found < spans else width // _GROWTH + 1_000
+            width = width * 2 if count < spans else width // _GROWTH + 1_000
         return enough
 
     def _keys(self, since_ns: int | None, *, whole: bool = False) -> list[TraceKey]:
@@ -242,9 +262,13 @@ class _Search:
                 f"trace_id IN (SELECT trace_id FROM {spans} WHERE coalesce(start_ns, -1) < {self._until_ns:d})"
             )
         rolled = f"(SELECT * FROM {spans} WHERE {' AND '.join(conditions)})" if conditions else spans
-        traces = _traces_sql(self._views["traces"], self._chosen.where).replace("store.spans", rolled)
-        others = {name: view.sql.replace("store.spans", spans) for name, view in self._views.items()}
-        shadows = [f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in {**others, "traces": traces}.items()]
+        words = _words(f"{self._chosen.where} {self._chosen.ids}".lower()) | {"start_time"}
+        # `traces` comes last: its condition may read the others.
+        shadows = [
+            f"{name} AS NOT MATERIALIZED ({view.narrow_sql(words).replace('store.spans', on)})"
+            for name, view in sorted(self._views.items(), key=lambda one: one[0] == "traces")
+            for on in (rolled if name == "traces" else spans,)
+        ]
         where = [f"({self._chosen.where})"]
         params = dict(self._chosen.params)
         if self._after is not None:
@@ -261,16 +285,6 @@ class _Search:
             params,
         )
         return [TraceKey(start * 1_000, trace_id) for start, trace_id in rows]
-
-    def _are_whole(self, keys: Sequence[TraceKey]) -> bool:
-        """Return whether each trace began where its slice shows the start."""
-        starts = dict(
-            self.ask(
-                f"SELECT trace_id, min(start_ns) // 1000 * 1000 FROM store.spans WHERE {_is_among(keys)} "
-                "GROUP BY trace_id"
-            )
-        )
-        return all(starts.get(key.trace_id) == key.start_ns for key in keys)
 
 
 def _is_among(keys: Sequence[TraceKey]) -> str:

@@ -23,7 +23,7 @@ _INSERT = """
 INSERT INTO store.{stream} BY NAME
 SELECT *, {computed} $now AS arrived, nextval('store.numbers') AS number FROM (
     SELECT {fields}, length(line) AS size FROM (
-        SELECT line, CASE WHEN json_valid(line) THEN from_json(line, $shape) END AS read
+        SELECT line, TRY(from_json(line, $shape)) AS read
         FROM (SELECT unnest($lines::VARCHAR[]) AS line)
     ) WHERE read.{required} IS NOT NULL
 )
@@ -40,8 +40,15 @@ HAVING NOT bool_or(parent_span_id IS NULL) AND max(arrived) <= $before AND trace
 """
 _OLD = """
 SELECT trace_id FROM store.spans GROUP BY trace_id
-HAVING bool_or(parent_span_id IS NULL) AND min(start_ns) <= $whole_since
+HAVING bool_or(parent_span_id IS NULL)
+   AND (min(start_ns) <= $whole_since OR trace_id IN (SELECT trace_id FROM store.evicted))
    AND trace_id NOT IN (SELECT id FROM store.shown)
+"""
+# The others are shown, and are not shown again.
+_EVICTED = """
+INSERT INTO store.evicted SELECT trace_id, max(start_ns) FROM store.before
+WHERE number NOT IN (SELECT number FROM store.spans) AND trace_id NOT IN (SELECT id FROM store.shown)
+   AND trace_id NOT IN (SELECT trace_id FROM store.evicted) GROUP BY trace_id
 """
 # Replaced, not deleted from: deleted rows of an in-memory table still take memory.
 _KEEP = """
@@ -83,7 +90,8 @@ class Window:
         )
         self._run(
             "SET enable_external_access = false; CREATE SCHEMA store; "
-            "CREATE SEQUENCE store.numbers; CREATE TABLE store.shown (id VARCHAR, size BIGINT, number BIGINT)"
+            "CREATE SEQUENCE store.numbers; CREATE TABLE store.shown (id VARCHAR, size BIGINT, number BIGINT); "
+            "CREATE TABLE store.evicted (trace_id VARCHAR, start_ns BIGINT)"
         )
         for stream in _STREAMS.values():
             keys = ", ".join(f"NULL::{key.type} AS {key.name}" for key in stream.columns)
@@ -157,14 +165,19 @@ class Window:
             if count <= rows * 1.5 and size <= self._max_bytes * 1.5:
                 continue
             if table == "spans":
-                self._run("CREATE TABLE store.before AS SELECT start_ns, number FROM store.spans")
+                self._run("CREATE TABLE store.before AS SELECT trace_id, start_ns, number FROM store.spans")
             self._run(_KEEP.format(table=table, rows=rows, bytes=self._max_bytes))
             if table == "spans":
-                [(gone,)] = self._run(
-                    "SELECT max(start_ns) FROM store.before WHERE number NOT IN (SELECT number FROM store.spans)"
-                )
+                self._run(_EVICTED)
                 self._run("DROP TABLE store.before")
-                self._whole_since = max(self._whole_since, gone or 0)
+                self._forget_evicted()
+
+    def _forget_evicted(self) -> None:
+        """Forget which traces lost spans when they are too many; all that began before these count as incomplete."""
+        [(count, latest)] = self._run("SELECT count(*), max(start_ns) FROM store.evicted")
+        if count > _SHOWN:
+            self._whole_since = max(self._whole_since, latest or 0)
+            self._run("DELETE FROM store.evicted")
 
     def _run(self, statement: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:

@@ -6,6 +6,8 @@ A log record may come before or after its span. Both are written at once, and ea
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._types import RecordStream, StoredColumn
 from llmops_sdk.tracing.records import _semconv as sc
@@ -37,7 +39,7 @@ DETAILS = RecordStream(
 )
 
 
-def merged_spans(spans: str, details: str) -> str:
+def merged_spans(spans: str, details: str, only: Collection[str] | None = None) -> str:
     """Return SQL for all spans, with what their details add.
 
     A value of the span wins, then the latest value of its details. Messages that came one by one are put together in
@@ -46,27 +48,37 @@ def merged_spans(spans: str, details: str) -> str:
     Args:
         spans: The view or table of spans.
         details: The view or table of details.
+        only: The columns that they have, without those of the join; None for all.
     """
     # Without DISTINCT, and grouped by exactly the columns of the join: DuckDB then leaves out the join if a query reads
     # none of these columns.
     whole = f"event = '{sc.EVENT_DETAILS}'"
-    found = [f"arg_max({column.name}, time_ns) AS {column.name}" for column in _MERGED if column.name not in _MESSAGES]
-    found += [f"arg_max({name}, time_ns) FILTER ({whole}) AS {name}" for name in _MESSAGES]
+    merging = [column.name for column in _MERGED if only is None or column.name in only]
+    latest = [name for name in merging if name not in _MESSAGES]
+    messages = [name for name in _MESSAGES if name in merging]
+    found = [f"arg_max({name}, time_ns) AS {name}" for name in latest]
+    found += [f"arg_max({name}, time_ns) FILTER ({whole}) AS {name}" for name in messages]
     found += [
         f"min({{t: time_ns, m: {name}::VARCHAR}}, {_MAX_PARTS}) FILTER (NOT ({whole}) AND {name} IS NOT NULL) "
         f"AS {name}_parts"
-        for name in _MESSAGES
+        for name in messages
     ]
-    merged = [f"coalesce(s.{c.name}, d.{c.name}) AS {c.name}" for c in _MERGED if c.name not in _MESSAGES]
+    merged = [f"coalesce(s.{name}, d.{name}) AS {name}" for name in latest]
     merged += [
         f"coalesce(s.{name}, d.{name}, to_json(flatten(list_transform(list_sort(list_distinct(d.{name}_parts)), "
         f"lambda part: from_json(part.m, '[\"JSON\"]'))))) AS {name}"
-        for name in _MESSAGES
+        for name in messages
     ]
-    return f"""SELECT s.* REPLACE ({", ".join(merged)},
-    CASE WHEN d.attributes IS NULL THEN s.attributes WHEN s.attributes IS NULL THEN d.attributes
-         ELSE json_merge_patch(d.attributes, s.attributes) END AS attributes)
-FROM {spans} AS s LEFT JOIN (
-    SELECT trace_id, span_id, {", ".join(found)},
-        coalesce(arg_max(attributes, time_ns) FILTER ({whole}), arg_max(attributes, time_ns)) AS attributes
-    FROM {details} GROUP BY trace_id, span_id) AS d ON s.trace_id = d.trace_id AND s.span_id = d.span_id"""
+    if only is None or "attributes" in only:
+        found.append(
+            f"coalesce(arg_max(attributes, time_ns) FILTER ({whole}), arg_max(attributes, time_ns)) AS attributes"
+        )
+        merged.append(
+            "CASE WHEN d.attributes IS NULL THEN s.attributes WHEN s.attributes IS NULL THEN d.attributes "
+            "ELSE json_merge_patch(d.attributes, s.attributes) END AS attributes"
+        )
+    if not merged:
+        return f"SELECT * FROM {spans}"
+    added = f"SELECT trace_id, span_id, {', '.join(found)} FROM {details} GROUP BY trace_id, span_id"
+    return f"""SELECT s.* REPLACE ({", ".join(merged)}) FROM {spans} AS s LEFT JOIN ({added}) AS d
+ON s.trace_id = d.trace_id AND s.span_id = d.span_id"""

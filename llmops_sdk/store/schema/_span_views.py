@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from functools import partial
+
 from llmops_sdk.store.schema._shared_columns import START_TIME, view_columns
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._types import Column, RecordStream, View
@@ -15,7 +18,6 @@ __all__ = [
     "SPANS_VIEW",
     "TRACES_VIEW",
     "traces_sql",
-    "traces_sql_without_scores",
 ]
 
 SPANS = RecordStream(
@@ -105,48 +107,64 @@ _JUDGED = f"""SELECT trace_id, json_group_object(name, score) AS scores FROM (
         GROUP BY ALL)
     GROUP BY trace_id, name)
 WHERE score IS NOT NULL GROUP BY trace_id"""
-_NOT_JUDGED = "SELECT NULL::VARCHAR AS trace_id, NULL::JSON AS scores WHERE false"
+_ARE_CALLS = " WHERE kind IN ('llm', 'embedding')"
+_CALLS_OF_TRACE = "FILTER (kind IN ('llm', 'embedding'))"
+_AGGREGATES = {
+    "name": "coalesce(arg_min(name, start_ns) FILTER (parent_span_id IS NULL), arg_min(name, start_ns))",
+    "start_time": "make_timestamp(min(start_ns) // 1000)",
+    "duration_ms": "(max(start_ns + duration_ns) - min(start_ns)) / 1e6",
+    "status": "arg_min(status, start_ns) FILTER (parent_span_id IS NULL)",
+    "service": "arg_min(service, start_ns)",
+    "session_id": "arg_min(session_id, start_ns)",
+    "user_id": "arg_min(user_id, start_ns)",
+    "simulated": "coalesce(bool_or(simulated), false)",
+    "spans": "count(*)",
+    "llm_calls": f"count(*) {_CALLS_OF_TRACE}",
+    "errors": "count(*) FILTER (status = 'error')",
+    "input_tokens": f"TRY_CAST(coalesce(sum(input_tokens) {_CALLS_OF_TRACE}, 0) AS BIGINT)",
+    "output_tokens": f"TRY_CAST(coalesce(sum(output_tokens) {_CALLS_OF_TRACE}, 0) AS BIGINT)",
+    "cost": f"sum(cost) {_CALLS_OF_TRACE}",
+    "input": "coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns))",
+    "output": """coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
+             arg_max(answered, start_ns + duration_ns))""",
+    "tags": "list_sort(list_distinct(flatten(list(coalesce(tags, [])))))",
+    "models": """coalesce(list_sort(list_distinct(list(coalesce(model, request_model)) FILTER (
+        kind IN ('llm', 'embedding') AND coalesce(model, request_model) IS NOT NULL))), [])""",
+}
+_FURTHER = {
+    "root_input": "arg_min(input, start_ns) FILTER (parent_span_id IS NULL)",
+    "root_output": "arg_max(output, start_ns + duration_ns) FILTER (parent_span_id IS NULL)",
+    "first_error": "arg_min(error_type, start_ns) FILTER (status = 'error')",
+}
+_WITH_MESSAGES = {
+    "input": "coalesce(input, input_messages) AS said",
+    "output": "coalesce(output, output_messages) AS answered",
+}
 
 
-def traces_sql(further: str = "") -> str:
+def traces_sql(further: Mapping[str, str] | None = None, only: Collection[str] | None = None) -> str:
     """Return the SQL of `traces`.
 
     Args:
-        further: Further aggregates over a trace's spans, each with a comma before it.
+        further: Further aggregates over a trace's spans, by name.
+        only: The columns wanted, beside the id; None for all. Only if they are wanted there are `root_input` and
+            `root_output`, which are cheaper than `input` and `output`, since they are those of roots without their
+            messages, the widest column of the store; and `first_error`, the type of the first error.
     """
-    return f"""SELECT rolled.*, judged.scores FROM (SELECT trace_id,
-    coalesce(arg_min(name, start_ns) FILTER (parent_span_id IS NULL), arg_min(name, start_ns)) AS name,
-    make_timestamp(min(start_ns) // 1000) AS start_time,
-    (max(start_ns + duration_ns) - min(start_ns)) / 1e6 AS duration_ms,
-    arg_min(status, start_ns) FILTER (parent_span_id IS NULL) AS status,
-    arg_min(service, start_ns) AS service,
-    arg_min(session_id, start_ns) AS session_id,
-    arg_min(user_id, start_ns) AS user_id,
-    coalesce(bool_or(simulated), false) AS simulated,
-    count(*) AS spans,
-    count(*) FILTER (kind IN ('llm', 'embedding')) AS llm_calls,
-    count(*) FILTER (status = 'error') AS errors,
-    TRY_CAST(coalesce(sum(input_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS input_tokens,
-    TRY_CAST(coalesce(sum(output_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS output_tokens,
-    sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
-    coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns)) AS input,
-    coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
-             arg_max(answered, start_ns + duration_ns)) AS output,
-    list_sort(list_distinct(flatten(list(coalesce(tags, []))))) AS tags,
-    coalesce(list_sort(list_distinct(list(coalesce(model, request_model)) FILTER (
-        kind IN ('llm', 'embedding') AND coalesce(model, request_model) IS NOT NULL))), []) AS models{further}
-FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
-      FROM store.spans)
-GROUP BY trace_id) AS rolled LEFT JOIN ({_JUDGED}) AS judged USING (trace_id)"""
+    aggregates = {**_AGGREGATES, **{f'"{name}"': sql for name, sql in (further or {}).items()}}
+    if only is not None:
+        aggregates = {name: sql for name, sql in {**aggregates, **_FURTHER}.items() if name.strip('"') in only}
+    columns = ",\n    ".join(["trace_id", *(f"{sql} AS {name}" for name, sql in aggregates.items())])
+    messages = "".join(f", {sql}" for name, sql in _WITH_MESSAGES.items() if name in aggregates)
+    rolled = f"SELECT {columns}\nFROM (SELECT *{messages}\n      FROM store.spans)\nGROUP BY trace_id"
+    if only is not None and "scores" not in only:
+        return rolled
+    return f"SELECT rolled.*, judged.scores FROM ({rolled}) AS rolled LEFT JOIN ({_JUDGED}) AS judged USING (trace_id)"
 
 
-def traces_sql_without_scores(sql: str) -> str:
-    """Return the SQL of `traces` with NULL as `scores`, for a reader that does not need them.
-
-    Args:
-        sql: What `traces_sql` returned.
-    """
-    return sql.replace(_JUDGED, _NOT_JUDGED)
+def _spans_sql(columns: tuple[Column, ...], where: str, only: Collection[str]) -> str:
+    chosen = tuple(column for column in columns if column.name in only)
+    return f"SELECT {_select(chosen or columns[:1])} FROM store.spans{where}"
 
 
 SPANS_VIEW = View(
@@ -156,6 +174,7 @@ SPANS_VIEW = View(
     f"SELECT {_select(_SPANS)} FROM store.spans",
     "SELECT name, count(*), avg(duration_ms) FROM spans GROUP BY ALL ORDER BY 3 DESC",
     _FIXED_SPANS,
+    narrow=partial(_spans_sql, _SPANS, ""),
 )
 TRACES_VIEW = View(
     "traces",
@@ -163,6 +182,7 @@ TRACES_VIEW = View(
     _TRACE,
     traces_sql(),
     "SELECT name, duration_ms, cost FROM traces WHERE errors > 0 ORDER BY start_time DESC",
+    narrow=partial(traces_sql, None),
 )
 SESSIONS_VIEW = View(
     "sessions",
@@ -202,9 +222,10 @@ CALLS_VIEW = View(
     "llm_calls",
     "The spans that are calls to models (kind llm or embedding).",
     _CALLS,
-    f"SELECT {SHOWN} FROM store.spans WHERE kind IN ('llm', 'embedding')",
+    f"SELECT {SHOWN} FROM store.spans{_ARE_CALLS}",
     "SELECT model, count(*), sum(cost), quantile_cont(duration_ms, 0.95) FROM llm_calls GROUP BY ALL",
     f"{_FIXED_SPANS} operation provider request_model model input_tokens output_tokens cache_read_tokens "
     "reasoning_tokens cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages "
     "output_messages",
+    narrow=partial(_spans_sql, _CALLS, _ARE_CALLS),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = ["Column", "RecordStream", "StoredColumn", "View"]
@@ -50,6 +51,16 @@ class View:
     """The columns, separated by spaces, that stay in every version, as docs/stability.md promises."""
     exported: bool = True
     """Whether it reads record streams, which other databases get as exported files."""
+    narrow: Callable[[Collection[str]], str] | None = field(default=None, compare=False)
+    """Makes SQL with only some of its columns: DuckDB plans a small query faster. None where nobody needs it."""
+
+    def narrow_sql(self, only: Collection[str]) -> str:
+        """Return SQL with at least these of its columns.
+
+        Args:
+            only: Names; other words in it do not matter.
+        """
+        return self.sql if self.narrow is None else self.narrow(only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

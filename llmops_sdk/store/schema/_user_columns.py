@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmops_sdk.errors import ConfigError
@@ -80,7 +81,8 @@ def _extended(view: View, columns: Mapping[str, ColumnSettings]) -> View:
     own = tuple(Column(name, c.type, f"`{c.attribute}`, by `[store.columns]`.") for name, c in columns.items())
     sql = {name: column_sql(c.attribute, c.type) for name, c in columns.items()}
     if view.name == "traces":
-        further = "".join(f',\n    arg_min({found}, start_ns) AS "{name}"' for name, found in sql.items())
-        return replace(view, columns=view.columns + own, sql=traces_sql(further))
+        further = {name: f"arg_min({found}, start_ns)" for name, found in sql.items()}
+        narrow = partial(traces_sql, further)
+        return replace(view, columns=view.columns + own, sql=traces_sql(further), narrow=narrow)
     further = ", ".join(f'{found} AS "{name}"' for name, found in sql.items())
-    return replace(view, columns=view.columns + own, sql=f"SELECT *, {further} FROM ({view.sql})")
+    return replace(view, columns=view.columns + own, sql=f"SELECT *, {further} FROM ({view.sql})", narrow=None)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llmops_sdk._util._usage import UsageError
-from llmops_sdk.store.reading._filters import Filter
+from llmops_sdk.store.reading._filters import search_condition
 from llmops_sdk.ui._asked import Asked, literal, on_store
 from llmops_sdk.ui.api._traces import LIST_COLUMNS, trace_rows, traces_sql
 
@@ -101,7 +101,7 @@ class Search:
         return rows
 
     def _all_ranges(self) -> list[tuple[int, int]]:
-        [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows()
+        [(oldest, newest)] = self._asked.result("SELECT min(start_ns), max(start_ns) FROM spans").rows
         if oldest is None:
             return []
         since, until = self._wanted.since, self._wanted.until
@@ -117,12 +117,13 @@ class Search:
         return [one for one in ranges if one[0] < one[1]]
 
     def _hits(self, begin: int, end: int, most: int) -> list[tuple[str, int]]:
-        where = Filter(search=self._wanted.search).where("spans")
+        assert self._wanted.search is not None
+        where = search_condition(self._wanted.search)
         sql = (
             f"SELECT trace_id, max(start_ns) AS newest FROM spans WHERE start_ns >= $begin AND start_ns < $end AND "
             f"{where.sql} GROUP BY trace_id ORDER BY newest DESC, trace_id LIMIT {most}"
         )
-        return self._asked.result(sql, {**where.params, "begin": begin, "end": end}).rows()
+        return self._asked.result(sql, {**where.params, "begin": begin, "end": end}).rows
 
     def _rows(self, ids: list[str]) -> list[dict[str, Any]]:
         """Return the lines of those traces that match the other filters too."""

@@ -12,7 +12,7 @@ import orjson
 
 from llmops_sdk._util._usage import UsageError
 from llmops_sdk.store.reading._filters import Filter, trace_filter
-from llmops_sdk.store.reading._latest import TraceKey, TraceTexts, known_traces, latest_traces, trace_texts
+from llmops_sdk.store.reading._latest import TraceKey, known_traces, latest_traces, trace_texts
 from llmops_sdk.ui._answers import Answer, seconds, text_preview
 from llmops_sdk.ui._asked import Asked, with_values
 
@@ -25,6 +25,7 @@ _LIGHT = (
     "trace_id, start_time, duration_ms, name, status, errors, spans, cost, input_tokens, output_tokens, simulated, "
     "session_id, user_id, models, scores"
 )
+_LINE = f"{_LIGHT}, left(root_input, {_PREVIEW}), left(root_output, {_PREVIEW}), first_error"
 LIST_COLUMNS = f"{_LIGHT}, left(input, {_PREVIEW}) AS input, left(output, {_PREVIEW}) AS output"
 """Columns of the view `traces` that a line of the list needs."""
 LIST_NAMES: tuple[str, ...] = (
@@ -56,22 +57,24 @@ def newest(
         limit: The most lines.
         after: The key of the last line of the page before.
     """
-    page = latest_traces(asked.folder, _LIGHT, limit=limit, chosen=trace_filter(wanted), after=after)
+    page = latest_traces(asked.folder, _LINE, limit=limit, chosen=trace_filter(wanted), after=after)
     found = _with_texts(asked, page.rows)
-    _add_errors(asked, found)
+    for line, row in zip(found, page.rows, strict=True):
+        line["error_type"] = row[-1]
     return found, page.next
 
 
 def line_of(asked: Asked, key: TraceKey) -> dict[str, Any]:
     """Return the line of one trace."""
-    [found] = _with_texts(asked, known_traces(asked.folder, [key], _LIGHT))
+    [found] = _with_texts(asked, known_traces(asked.folder, [key], _LINE))
     return found
 
 
 def _with_texts(asked: Asked, rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    texts = trace_texts(asked.folder, [_key_of(row) for row in rows], _PREVIEW)
-    whole = [(*row, *texts.get(row[0], TraceTexts())) for row in rows]
-    return trace_rows(dict(zip(LIST_NAMES, row, strict=True)) for row in whole)
+    """Return lines from rows of `_LINE`, with other texts where the root has none."""
+    lacking = [_key_of(row) for row in rows if None in row[-3:-1]]
+    texts = trace_texts(asked.folder, lacking, _PREVIEW)
+    return trace_rows(dict(zip(LIST_NAMES, (*row[:-3], *texts.get(row[0], row[-3:-1])), strict=True)) for row in rows)
 
 
 def _key_of(row: Sequence[Any]) -> TraceKey:
@@ -111,21 +114,6 @@ def trace_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _add_errors(asked: Asked, rows: Sequence[dict[str, Any]]) -> None:
-    """Add the error of each trace that has one."""
-    failed = [row for row in rows if row["errors"]]
-    if failed:
-        oldest = min(row["start_time"] for row in failed if row["start_time"] is not None)
-        found = asked.rows(
-            "SELECT trace_id, arg_min(error_type, start_ns) AS error_type FROM spans WHERE trace_id IN (SELECT "
-            "unnest($ids::VARCHAR[])) AND start_time >= $oldest AND status = 'error' GROUP BY trace_id",
-            {"ids": [row["trace_id"] for row in failed], "oldest": oldest},
-        )
-        types = {row["trace_id"]: row["error_type"] for row in found}
-        for row in failed:
-            row["error_type"] = types.get(row["trace_id"])
 
 
 def _key(cursor: str | None) -> TraceKey | None:
