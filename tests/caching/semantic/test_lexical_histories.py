@@ -1,7 +1,8 @@
 """What was said before: repeats that are served, and traps of one detail that are not.
 
 `conversations.jsonl` holds pairs about travel, IT, staff, medicine, telephones and more. Each set was written before
-the rules saw it; the third and the fourth one look for holes.
+the rules saw it; the third, the fourth and those from the sixth on look for holes. The latter flip what a user wants,
+and each of them was written after the holes of the earlier ones were closed.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ def test_most_repeats_are_served():
             served.setdefault(row["kind"], []).append(decide(row["a"], row["b"]) == "same")
 
     assert {kind: (sum(found), len(found)) for kind, found in served.items()} == {
-        "reworded": (15, 27),
-        "chatter": (18, 27),
-        "irrelevant": (25, 25),
+        "reworded": (15, 44),
+        "chatter": (35, 50),
+        "irrelevant": (28, 31),
     }
 
 
@@ -128,6 +129,12 @@ FIXED = ("I have a room for two nights", "Lovely.", "how much is it?")
         # What somebody is or has, said by one of them only.
         ("I have a headache and I'm pregnant", "I have a headache"),
         ("I'd like to take my bike, it's a folding bike", "I'd like to take my bike"),
+        # Another intent in the same words: who acts, what is done, and small words that turn a verb round.
+        ("I want to move into flat 12", "I want to move out of flat 12"),
+        ("I cancelled my flight", "I'm thinking of cancelling my flight"),
+        ("I lent my neighbour the ladder", "my neighbour lent me the ladder"),
+        ("the garage wants to charge me for a tyre", "I want to charge the garage for a tyre"),
+        ("I want to claim for the tyre", "I want to drop the claim for the tyre"),
         # A fact that one of them names.
         ("I fly with my dog", "I fly with my dog on Friday"),
         # Signs and languages that the rules do not read.
@@ -147,6 +154,11 @@ def test_detail_on_one_side_is_not_served(one: str, other: str):
         (("Do you prefer the morning or the evening?", "morning"), ("The morning or the evening?", "evening")),
         (("Is it swollen?", "yes, quite"), ("Is it swollen?", "no, not really")),
         (("Does she live alone?", "yes"), ("Does she live alone?", "no, with my dad")),
+        (
+            ("Shall I ring you or will you ring us?", "you ring me"),
+            ("Shall I ring you or will you ring us?", "I ring you"),
+        ),
+        (("You can repair or replace it.", "repair then"), ("You can repair or replace it.", "replace then")),
     ],
 )
 def test_another_reply_to_the_assistant_is_not_served(one: tuple[str, str], other: tuple[str, str]):

@@ -99,10 +99,11 @@ def compare_conversations(
     - The question stands alone, or begins a topic that neither history has, and the conversations are not about
       different names.
     - The histories agree: what either user says or confirms as a value, a date or a name, or to be or to have, the
-      other history has, too; no word stands in the place of another one; nobody denies what the other one says. Small
-      talk, what the user calls beside the matter, and questions about something else are left out. A question with
-      "it" needs the same topic before it. An order or an answer ("yes please", "the second one") needs the same offers
-      of the assistant, and no other words of content.
+      other history has, too; no word stands in the place of another one; nobody denies what the other one says;
+      sentences in nearly the same words say who does what alike, and whether it is done or only wished for. Small talk,
+      what the user calls beside the matter, and questions about something else are left out. A question with "it"
+      needs the same topic before it, and the same advice or offer of the assistant. An order or an answer ("yes
+      please", "the second one") needs the same offers of the assistant, and no other words of content.
 
     What is told in many other words is "unsure": that is left to a judge.
 

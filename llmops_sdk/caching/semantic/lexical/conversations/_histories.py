@@ -7,14 +7,16 @@ from typing import Literal, NamedTuple
 
 from llmops_sdk.caching.semantic.lexical._antonyms import are_opposites
 from llmops_sdk.caching.semantic.lexical.conversations._contrasts import (
-    Slot,
+    advises_otherwise,
+    has_other_end,
     has_other_opening,
     has_other_order,
     is_same_offer,
     other_replies,
-    slots_of,
+    picks_of,
     swapped_words,
 )
+from llmops_sdk.caching.semantic.lexical.conversations._senses import Slot, slots_of
 from llmops_sdk.caching.semantic.lexical.conversations._statements import History, Statement, Told
 from llmops_sdk.caching.semantic.lexical.conversations._topics import (
     SideTopics,
@@ -29,6 +31,7 @@ __all__ = ["Agreement", "agree"]
 # what is told in many other words is another story.
 _MOST_ONE = 6
 _MOST_BOTH = 4
+_PICKED = 2  # words with which an assistant picks something
 _NONE: frozenset[str] = frozenset()
 
 
@@ -53,12 +56,14 @@ class _Left:
     Attributes:
         unsaid: Values, dates, names and unknown words that the user says and the other user does not.
         facts: Values, dates and names that nobody says in the other history.
-        states: What the user says that he, or the thing, is or has, and what he replied when he was asked.
+        states: What the user says that he, or the thing, is or has, what he replied when he was asked, and what
+            he picked of what was offered.
         words: Words of content that nobody says in the other history.
         slots: The places of these words.
         alone: Whether the user states something in these words only.
         told: Values and dates that the assistant states.
         side: The side topics.
+        core: All that the user says but for side topics.
     """
 
     unsaid: frozenset[str]
@@ -69,6 +74,7 @@ class _Left:
     alone: bool
     told: frozenset[str]
     side: SideTopics
+    core: list[Statement]
 
 
 def agree(asked: History, stored: History, question: frozenset[str], *, strict: bool, refers: bool) -> Agreement:
@@ -95,17 +101,15 @@ def agree(asked: History, stored: History, question: frozenset[str], *, strict: 
             return Agreement("unsure", one, other)
     if not (asked.english and stored.english) or asked.marks != stored.marks:
         return Agreement("unsure")
-    if has_other_opening(asked, stored) or has_other_order(asked, stored):
-        return Agreement("unsure")
-    if (swapped := swapped_words(asked, stored)) is not None:
-        return Agreement("unsure", *swapped)
-    if (replies := other_replies(asked, stored)) is not None:
-        return Agreement("unsure", replies, replies)
+    if (contrast := _contrast(asked, stored, mine, theirs)) is not None:
+        return contrast
     if not _is_wording((mine, said), (theirs, heard), strict=strict):
         return Agreement("unsure", mine.words, theirs.words)
     if (mine.told and theirs.told) or (strict and (mine.told or theirs.told)):
         return Agreement("unsure", mine.told, theirs.told)
     if strict and not is_same_offer(_serious(asked, mine), _serious(stored, theirs)):
+        return Agreement("unsure")
+    if refers and has_other_end(_serious(asked, mine), _serious(stored, theirs)):
         return Agreement("unsure")
     if refers and all(left.side.turns - left.side.asides for left in (mine, theirs)):
         return Agreement("unsure")  # "it" may be what only one of them asked about
@@ -117,6 +121,22 @@ def agree(asked: History, stored: History, question: frozenset[str], *, strict: 
     return Agreement("same" if anchored else "unsure")
 
 
+def _contrast(asked: History, stored: History, mine: _Left, theirs: _Left) -> Agreement | None:
+    """Return that two histories put something in each other's place, or None."""
+    if has_other_opening(asked, stored) or has_other_order(mine.core, theirs.core):
+        return Agreement("unsure")
+    if (swapped := swapped_words(asked, stored)) is not None:
+        return Agreement("unsure", *swapped)
+    if (replies := other_replies(asked, stored)) is not None:
+        return Agreement("unsure", replies, replies)
+    for role in ("user", "assistant"):
+        picks = _picks(role, (asked, mine), (stored, theirs)), _picks(role, (stored, theirs), (asked, mine))
+        if all(picks):
+            return Agreement("unsure", *picks)
+    otherwise = advises_otherwise(_serious(asked, mine), _serious(stored, theirs))
+    return Agreement("unsure") if otherwise or _deny_otherwise(mine.core, theirs.core) else None
+
+
 def _left(one: History, other: Told, question: frozenset[str]) -> _Left:
     side = side_topics(one, other, question)
     told = other.stated | question
@@ -126,18 +146,40 @@ def _left(one: History, other: Told, question: frozenset[str]) -> _Left:
     states = {key for said in core for key in said.states} | {
         key for reply in one.replies if reply.turn not in side.turns for key in reply.content
     }
+    offered = {key for said in one.assistant if said.asks or said.chooses for key in said.content}
+    # What is picked of several offers is said in both histories, by the assistants.
+    picked = {key for said in core if not said.asks and said.content <= offered - other.user for key in said.content}
     values = {value for said in one.assistant if said.place not in side.places for value in said.values}
     return _Left(
         frozenset(key for said in core for key in said.facts) - other.user - question,
         frozenset(key for said in serious for key in said.hard) - told,
-        frozenset(states) - told,
+        frozenset(states - told | picked),
         frozenset(key for said in serious for key in said.content) - told,
         frozenset(slot for said in one.user for slot in slots_of(said.content_keys, said.content - told)),
         any(said.content and said.content.isdisjoint(told) for said in serious if not said.asks)
         or any(len(said.content) == 1 and said.content.isdisjoint(told) for said in one.user),
         frozenset(values) - other.all,
         side,
+        core,
     )
+
+
+def _deny_otherwise(asked: list[Statement], stored: list[Statement]) -> bool:
+    """Return whether one of two users denies with words that hold nothing else: "I don't think I do"."""
+    denied = [
+        sum(said.negative and not said.content and "i" in said.plain.split() for said in one) for one in (asked, stored)
+    ]
+    return denied[0] != denied[1]
+
+
+def _picks(
+    role: Literal["user", "assistant"], one: tuple[History, _Left], other: tuple[History, _Left]
+) -> frozenset[str]:
+    """Return what the user, or the assistant in answer to him, picks in one history only."""
+    if role == "user":
+        return picks_of(one[1].core, (*one[0].user, *one[0].assistant), other[1].core)
+    said = [said for said in _serious(*one) if len(said.content) <= _PICKED]
+    return picks_of(said, one[0].user, _serious(*other))
 
 
 def _serious(one: History, left: _Left) -> list[Statement]:

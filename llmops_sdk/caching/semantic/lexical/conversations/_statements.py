@@ -12,6 +12,7 @@ from llmops_sdk.caching.semantic.lexical._marks import Mark
 from llmops_sdk.caching.semantic.lexical._stems import key_of
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS
 from llmops_sdk.caching.semantic.lexical._words import words
+from llmops_sdk.caching.semantic.lexical.conversations._senses import sense_of
 from llmops_sdk.caching.semantic.lexical.conversations._small_talk import (
     ASIDES,
     EXCLAIMED,
@@ -37,8 +38,9 @@ _BETWEEN = words("a an the no got my our just really very so quite also currentl
 _STATED = 2  # words of content that follow
 # A question for yes or no has one of them after its verb: "have you", not "have a".
 _ASKED = words("i we you he she it they there that this these the my your his her our their")
-_CORRECTING = words("actually instead rather wait correction meant scratch")
+_CORRECTING = words("actually instead rather wait correction meant scratch scrap forget ignore nevermind changed")
 _BEGINNING = 2  # messages in which people greet
+_KIND = words("worries worry problem problems rush bother")
 _LEAST = 4  # words of a sentence that tell its language
 
 
@@ -49,6 +51,8 @@ class Statement:
     Attributes:
         place: Its number in the conversation.
         turn: The number of its message.
+        plain: All its words, without those with which a kind sentence begins.
+        sense: The words in order that say who does what, how and when: see `_senses`.
         keys: The words and values of content in order, without small talk.
         content: Those of them that may hold a detail.
         facts: The values, dates, names and unknown words among them.
@@ -67,6 +71,8 @@ class Statement:
 
     place: int
     turn: int
+    plain: str
+    sense: tuple[str, ...]
     keys: tuple[str, ...]
     content: frozenset[str]
     facts: frozenset[str]
@@ -96,12 +102,14 @@ class Reply:
         turn: The number of the message.
         question: The words of the question that may hold a detail.
         content: The words of the reply, up to its first comma, that may hold a detail.
+        sense: What the reply says: see `_senses`.
         negative: Whether the reply denies.
     """
 
     turn: int
     question: frozenset[str]
     content: frozenset[str]
+    sense: tuple[str, ...]
     negative: bool
 
 
@@ -176,7 +184,7 @@ def history_of(messages: Sequence[tuple[str, str]], *, vocabulary: Container[str
         said[role] += found
         languages += [one.english for _, one in read if len(one.plain.split()) >= _LEAST]
         if role == "assistant":
-            asked = next((one for one in reversed(found) if one.asks and one.content), None)
+            asked = next((one for one in reversed(found) if (one.asks or one.chooses) and one.sense), None)
             continue
         marks |= {mark for _, one in read for mark in (*one.marks.decisive, *one.marks.written) if len(mark.text) > 1}
         if asked is not None and found:
@@ -216,7 +224,10 @@ def _reply(text: str, asked: Statement, turn: int, vocabulary: Container[str]) -
     """Return what a user replied. The assistant needs it, or it would not have asked; what follows may be talk."""
     first = _sentences(text)[0].split(", ")[0]
     reply = _statement(first, analyse(first, vocabulary=vocabulary), 0, turn)
-    return Reply(turn, asked.content, frozenset() if reply.asks else reply.content, reply.negative)
+    question = asked.content or frozenset(asked.sense)
+    if reply.asks:
+        return Reply(turn, question, NO_WORDS, (), reply.negative)
+    return Reply(turn, question, reply.content, reply.sense, reply.negative)
 
 
 def _statement(text: str, read: Analysed, place: int, turn: int) -> Statement:
@@ -238,6 +249,8 @@ def _statement(text: str, read: Analysed, place: int, turn: int) -> Statement:
     return Statement(
         place=place,
         turn=turn,
+        plain=_plain(plain),
+        sense=sense_of(read.terms),
         keys=keys,
         content=_set(content),
         facts=_set(term.key for term in facts),
@@ -245,7 +258,7 @@ def _statement(text: str, read: Analysed, place: int, turn: int) -> Statement:
         values=_set(term.key for term in facts if _is_value(term)),
         named=_set(term.key for term in facts if term.named and not term.acronym),
         states=_set(key for key in content if not states.isdisjoint(key.split())),
-        negative=read.negations % 2 == 1 or (bool(plain) and plain[0] in NO),
+        negative=(read.negations % 2 == 1 or (bool(plain) and plain[0] in NO)) and not _is_kind(plain),
         asks=text.rstrip().endswith("?") or _asks(read, plain),
         agrees=bool(plain) and plain[0] in YES,
         chooses="or" in plain,
@@ -253,6 +266,17 @@ def _statement(text: str, read: Analysed, place: int, turn: int) -> Statement:
         digresses=digresses,
         aside=digresses or laughs,
     )
+
+
+def _is_kind(plain: list[str]) -> bool:
+    """Return whether a denial denies nothing: "no worries"."""
+    return len(plain) > 1 and plain[0] in NO and plain[1] in _KIND and len(plain) == 2
+
+
+def _plain(words: list[str]) -> str:
+    """Return a sentence without the small talk with which it begins."""
+    start = next((at for at, word in enumerate(words) if word not in SMALL_TALK), len(words))
+    return " ".join(words[start:])
 
 
 def _content(keys: tuple[str, ...]) -> list[str]:
@@ -294,4 +318,5 @@ def _states(plain: list[str]) -> frozenset[str]:
 def _asks(read: Analysed, plain: list[str]) -> bool:
     """Return whether a sentence without a question mark begins like a question."""
     first = next((term.key for term in read.terms[:2] if term.role == "frame"), "<want>")
-    return first != "<want>" and (first != "<yesno>" or not _ASKED.isdisjoint(plain[1:2]))
+    exclaims = plain[:2] == ["what", "a"]
+    return first != "<want>" and not exclaims and (first != "<yesno>" or not _ASKED.isdisjoint(plain[1:2]))
