@@ -77,8 +77,8 @@ def test_most_repeats_are_served():
             served.setdefault(row["kind"], []).append(decide(row["a"], row["b"]) == "same")
 
     assert {kind: (sum(found), len(found)) for kind, found in served.items()} == {
-        "reworded": (15, 44),
-        "chatter": (35, 50),
+        "reworded": (9, 44),
+        "chatter": (28, 50),
         "irrelevant": (28, 31),
     }
 
@@ -174,7 +174,7 @@ def test_name_that_the_user_confirms_counts_as_said_by_him():
     assert decide(one, other) == "same"
 
 
-def test_order_after_another_offer_is_not_served_however_long_ago_the_offer_was():
+def test_order_is_served_after_the_equal_history_only():
     between = [("is breakfast included?", "Yes."), ("and the sauna?", "It's free, too.")]
     one, other = (
         with_exchanges(
@@ -185,8 +185,9 @@ def test_order_after_another_offer_is_not_served_however_long_ago_the_offer_was(
 
     assert decide(one, other) != "same"
     assert (
-        decide(one, [{**message, "content": message["content"].replace("Yes.", "Yes!")} for message in one]) == "same"
+        decide(one, [{**message, "content": message["content"].replace("Yes.", "Yes!")} for message in one]) != "same"
     )
+    assert decide(one, one) == "same"
 
 
 def test_greetings_are_no_history():

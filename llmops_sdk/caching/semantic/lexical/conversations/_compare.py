@@ -94,16 +94,17 @@ def compare_conversations(
 ) -> Comparison:
     """Compare two conversations: may the answer to the last message of one answer the last message of the other?
 
-    The last messages must be the same question. Then one of these must hold:
+    The last messages must be the same question. If they order something or answer the assistant ("go ahead", "the
+    second one"), the histories must be equal. Otherwise one of these must hold:
 
     - The question stands alone, or begins a topic that neither history has, and the conversations are not about
       different names.
     - The histories agree: what either user says or confirms as a value, a date or a name, or to be or to have, the
-      other history has, too; no word stands in the place of another one; nobody denies what the other one says;
-      sentences in nearly the same words say who does what alike, and whether it is done or only wished for. Small talk,
-      what the user calls beside the matter, and questions about something else are left out. A question with "it"
-      needs the same topic before it, and the same advice or offer of the assistant. An order or an answer ("yes
-      please", "the second one") needs the same offers of the assistant, and no other words of content.
+      other history has, too; one user says all words of content of the other one, in order; no word stands in the place
+      of another one; nobody denies what the other one says; sentences in nearly the same words say who does what alike,
+      and whether it is done or only wished for. Small talk, what the user calls beside the matter, and questions about
+      something else are left out. A question with "it" needs the same topic before it, and the same advice or offer of
+      the assistant.
 
     What is told in many other words is "unsure": that is left to a judge.
 
@@ -138,6 +139,9 @@ def compare_conversations(
         if _names_own(asked.last) or not all(names) or names[0] & names[1]:
             return Comparison("same", question.reason, min(question.score, 0.95), question.checks)
         return Comparison("unsure", "history", 0.4, (Finding("history", _shown(names[0]), _shown(names[1])),))
+    if acts(asked.last) or acts(stored.last):
+        # What it accepts or orders may stand in any message before it, and what is wanted too: a wrong answer acts.
+        return Comparison("unsure", "history", 0.2, (Finding("history", asked.last.plain, stored.last.plain),))
     return _compare_histories(asked, stored, question)
 
 
@@ -160,7 +164,7 @@ def _is_new(asked: AnalysedConversation, stored: AnalysedConversation) -> bool:
 
 def _compare_histories(asked: AnalysedConversation, stored: AnalysedConversation, question: Comparison) -> Comparison:
     topic = content_of(asked.last) & content_of(stored.last)
-    found = agree(asked.history, stored.history, topic, strict=acts(asked.last), refers=refers(asked.last))
+    found = agree(asked.history, stored.history, topic, refers=refers(asked.last))
     if found.decision == "same":
         return Comparison("same", question.reason, min(question.score, 0.9), question.checks)
     finding = Finding("history", _shown(found.mine), _shown(found.theirs))

@@ -16,7 +16,6 @@ __all__ = [
     "has_other_end",
     "has_other_opening",
     "has_other_order",
-    "is_same_offer",
     "other_replies",
     "picks_of",
     "swapped_words",
@@ -218,25 +217,3 @@ def has_other_opening(asked: History, stored: History) -> bool:
         {key for said in talk.user if said.turn == talk.opening for key in said.hard} for talk in (asked, stored)
     )
     return bool(one - other and other - one)
-
-
-def is_same_offer(asked: Sequence[Statement], stored: Sequence[Statement]) -> bool:
-    """Return whether the assistant offers the same, in the same order, but for a kind word on one side.
-
-    "Yes please" and "the second one" mean what the last message says, word by word. "Go on then, do it" may accept
-    what any message offered.
-
-    Args:
-        asked: What one assistant said, without side topics.
-        stored: What the other one said.
-    """
-    known = {key for one in stored for key in one.keys}, {key for one in asked for key in one.keys}
-    for said, heard in zip((asked, stored), known, strict=True):
-        if any(not one.aside and not one.content <= heard for one in said):
-            return False
-    offers = [[one.plain for one in said if one.sense and (one.asks or one.chooses)] for said in (asked, stored)]
-    return offers[0] == offers[1] and _last(asked) == _last(stored)
-
-
-def _last(said: Sequence[Statement]) -> list[tuple[str, ...]]:
-    return [one.keys for one in said if one.turn == said[-1].turn and one.content]

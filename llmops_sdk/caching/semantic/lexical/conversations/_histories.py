@@ -11,7 +11,6 @@ from llmops_sdk.caching.semantic.lexical.conversations._contrasts import (
     has_other_end,
     has_other_opening,
     has_other_order,
-    is_same_offer,
     other_replies,
     picks_of,
     swapped_words,
@@ -77,7 +76,16 @@ class _Left:
     core: list[Statement]
 
 
-def agree(asked: History, stored: History, question: frozenset[str], *, strict: bool, refers: bool) -> Agreement:
+def _is_within(shorter: History, longer: History) -> bool:
+    """Return whether one user says all words of content of the other one, in the same order.
+
+    Two users who want opposite things often say the same words: what they tell in other words may be the difference.
+    """
+    rest = iter([key for said in longer.user for key in said.content_keys])
+    return all(key in rest for said in shorter.user for key in said.content_keys)
+
+
+def agree(asked: History, stored: History, question: frozenset[str], *, refers: bool) -> Agreement:
     """Compare two histories: may what was said in one stand for what was said in the other?
 
     Two users who tell the same in their own words agree in all facts. Two users with different matters differ in a
@@ -88,8 +96,7 @@ def agree(asked: History, stored: History, question: frozenset[str], *, strict: 
         asked: What was said before one question.
         stored: What was said before the other one.
         question: The words of the question that may hold a detail.
-        strict: Whether the last message is an order or an answer, which acts on all that was said.
-        refers: Whether it has a word such as "it" that stands for what was said.
+        refers: Whether the last message has a word such as "it" that stands for what was said.
     """
     said, heard = Told(asked), Told(stored)
     mine, theirs = _left(asked, heard, question), _left(stored, said, question)
@@ -103,18 +110,18 @@ def agree(asked: History, stored: History, question: frozenset[str], *, strict: 
         return Agreement("unsure")
     if (contrast := _contrast(asked, stored, mine, theirs)) is not None:
         return contrast
-    if not _is_wording((mine, said), (theirs, heard), strict=strict):
+    if not _is_wording((mine, said), (theirs, heard)):
         return Agreement("unsure", mine.words, theirs.words)
-    if (mine.told and theirs.told) or (strict and (mine.told or theirs.told)):
+    if mine.told and theirs.told:
         return Agreement("unsure", mine.told, theirs.told)
-    if strict and not is_same_offer(_serious(asked, mine), _serious(stored, theirs)):
-        return Agreement("unsure")
     if refers and has_other_end(_serious(asked, mine), _serious(stored, theirs)):
         return Agreement("unsure")
     if refers and all(left.side.turns - left.side.asides for left in (mine, theirs)):
         return Agreement("unsure")  # "it" may be what only one of them asked about
     if are_greetings(asked, stored):
         return Agreement("same")
+    if not (_is_within(asked, stored) or _is_within(stored, asked)):
+        return Agreement("unsure", mine.words, theirs.words)
     anchored = is_anchored(asked, heard, question, mine.side, refers=refers) and is_anchored(
         stored, said, question, theirs.side, refers=refers
     )
@@ -186,7 +193,7 @@ def _serious(one: History, left: _Left) -> list[Statement]:
     return [said for said in one.assistant if said.place not in left.side.places and said.turn not in left.side.turns]
 
 
-def _is_wording(one: tuple[_Left, Told], other: tuple[_Left, Told], *, strict: bool) -> bool:
+def _is_wording(one: tuple[_Left, Told], other: tuple[_Left, Told]) -> bool:
     """Return whether the words that only one of two users says may be his way to tell the same.
 
     They are not if they are many, opposites, stand in one place, or are all that is stated. A word that the assistant
@@ -196,7 +203,7 @@ def _is_wording(one: tuple[_Left, Told], other: tuple[_Left, Told], *, strict: b
     if are_opposites(mine.words, theirs.words) or mine.slots & theirs.slots or (mine.alone and theirs.alone):
         return False
     both = bool(mine.words and theirs.words)
-    if len(mine.words) + len(theirs.words) > (0 if strict else _MOST_BOTH if both else _MOST_ONE):
+    if len(mine.words) + len(theirs.words) > (_MOST_BOTH if both else _MOST_ONE):
         return False
     return not both or not any(
         sum(key in message for message in told.messages) > 1 for left, told in (one, other) for key in left.words
