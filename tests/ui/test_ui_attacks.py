@@ -120,8 +120,11 @@ def test_the_command_says_how_to_open_the_page(tmp_path, monkeypatch, capsys):
     token = tmp_path / "token"
     token.write_text("t" * 20)
     monkeypatch.setattr(_server.PageServer, "run", lambda self: [self._announce("http://a/"), self._socket.close()])
+    lowered: list[int] = []
+    monkeypatch.setattr("os.nice", lowered.append)  # for this process it would stay so
 
     assert run(["ui", "--store", str(tmp_path / "none"), "--token-file", str(token)]) == 0
+    assert lowered == [10]
 
     said = capsys.readouterr().err
     assert f"no store at {tmp_path / 'none'} yet" in said

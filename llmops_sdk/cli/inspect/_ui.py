@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import webbrowser
@@ -21,6 +22,7 @@ from llmops_sdk.store.reading._query import is_store
 __all__ = ["ui"]
 
 _LEAST_TOKEN = 16
+_NICE = 10
 
 
 def ui(
@@ -76,6 +78,9 @@ def ui(
         print(f"there is no store at {folder} yet: the page is empty until a program writes it", file=sys.stderr)
     how = "" if token is None else f", with ?token= and the token in {token_file}"
     print(f"showing {folder}; press Ctrl-C to stop. Open this address in a browser{how}:", file=sys.stderr, flush=True)
+    # A program that writes the store goes first: both may want all cores, the page for a moment each.
+    with suppress(OSError):
+        os.nice(_NICE)
     # Ctrl-C is the normal way to end it.
     with suppress(KeyboardInterrupt):
         server.run()
