@@ -8,6 +8,8 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk.errors import ConfigError, QueryError
 from llmops_sdk.store import compact, connect, query
+from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
+from llmops_sdk.store.reading.jobs._own_rows import own_rows
 from llmops_sdk.store.schema._user_columns import column_sql
 
 COLUMNS = {
@@ -104,3 +106,17 @@ def test_column_sql_reads_attributes_of_any_name():
         sql = f"SELECT {column_sql(name, 'BIGINT')} FROM (SELECT json_object($name, 7) AS attributes)"
         with duckdb.connect() as connection:
             assert connection.execute(sql, {"name": name}).fetchone() == (7,), name
+
+
+def test_an_attribute_may_be_called_as_a_table_of_the_store_is(store):
+    columns = {"tier": "store.spans", "town": "store.town"}
+    llmops.configure(store={"path": store, "columns": columns})
+    with llmops.span("bought", attributes={"store.spans": "gold", "store.town": "Rome"}):
+        pass
+    assert llmops.flush().pending == 0
+
+    page = latest_traces(store, "trace_id, start_time, tier, town", limit=5)
+    assert [row[2:] for row in page.rows] == [("gold", "Rome")]
+    filtered = latest_traces(store, "tier", limit=5, chosen=TraceFilter(where="tier = 'gold' AND town = 'Rome'"))
+    assert filtered.rows == [("gold",)]
+    assert own_rows("SELECT tier, town FROM spans", None, store).rows == [("gold", "Rome")]

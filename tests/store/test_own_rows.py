@@ -75,6 +75,12 @@ def test_it_takes_values_and_refuses_what_a_query_refuses_when_it_is_checked(who
         own_rows("SELECT nothing FROM spans", None, whole)
 
 
+def test_a_name_of_a_table_within_a_text_is_text(whole):
+    for text in ("store.spans", "store.nothing", "it's store.spans"):
+        literal = "'" + text.replace("'", "''") + "'"
+        assert own_rows(f"SELECT {literal} FROM spans LIMIT 1", None, whole).rows == [(text,)]
+
+
 def test_other_sql_runs_in_a_store_without_scores(store, sink, make_span):
     sink.write([make_span(span_id=1)])
     assert own_rows("SELECT 1", None, store, if_no_scores="SELECT 2").rows == [(2,)]

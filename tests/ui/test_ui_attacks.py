@@ -101,11 +101,13 @@ def test_sql_reads_only_the_rows_that_are_shown(page):
     def ask(sql: str):
         return page.post("sql", {"sql": sql}).json()
 
+    shown = ask("SELECT a, repeat('x', 1000) FROM range(10000000) t(a) ORDER BY a DESC; -- the newest")
+    assert "error" in shown  # what follows the semicolon is another statement
     shown = ask("SELECT a FROM range(3000) t(a) ORDER BY a DESC -- the newest")
     assert [row[0] for row in shown["data"]["rows"][:2]] == [2999, 2998]
     assert (shown["data"]["total"], shown["notes"]) == (1_000, ["only the first 1,000 rows are shown"])
     assert "FROM (" not in ask("SELECT nonsense FROM spans")["error"]["message"].split("LINE")[0]
-    for sql in ("EXPLAIN SELECT 1", "VALUES (1), (2);"):
+    for sql in ("DESCRIBE spans", "EXPLAIN SELECT 1", "VALUES (1), (2);", "PIVOT spans ON kind USING count(*)"):
         assert ask(sql)["data"]["rows"], sql
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import webbrowser
@@ -14,6 +13,7 @@ import typer
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.cli._options import Store
+from llmops_sdk.cli._priority import lower_priority
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._reading import store_folder
 from llmops_sdk.errors import ConfigError
@@ -22,7 +22,6 @@ from llmops_sdk.store.reading._query import is_store
 __all__ = ["ui"]
 
 _LEAST_TOKEN = 16
-_NICE = 10
 
 
 def ui(
@@ -78,9 +77,7 @@ def ui(
         print(f"there is no store at {folder} yet: the page is empty until a program writes it", file=sys.stderr)
     how = "" if token is None else f", with ?token= and the token in {token_file}"
     print(f"showing {folder}; press Ctrl-C to stop. Open this address in a browser{how}:", file=sys.stderr, flush=True)
-    # A program that writes the store goes first: both may want all cores, the page for a moment each.
-    with suppress(OSError):
-        os.nice(_NICE)
+    lower_priority()
     # Ctrl-C is the normal way to end it.
     with suppress(KeyboardInterrupt):
         server.run()

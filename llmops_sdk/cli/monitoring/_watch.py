@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmops_sdk.cli._options import Store
+from llmops_sdk.cli._priority import lower_priority
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._text import defuse
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
 __all__ = ["settings_with", "watch"]
-
-_NICE = 10
 
 
 def watch(
@@ -50,8 +48,7 @@ def watch(
     settings = settings_with(store, watch=changed)
     if not (settings.alerts or settings.slo or settings.evaluators or settings.canaries or settings.drift.every):
         print("llmops: nothing to watch: the configuration has no [[alerts]] and no [slo.*]", file=sys.stderr)
-    with suppress(OSError):
-        os.nice(_NICE)
+    lower_priority()
     queue = open_notifications(settings)
     # An evaluator "module:name" is code of the project, and this program is not in the project's folder.
     with _project_code(settings):

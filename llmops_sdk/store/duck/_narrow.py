@@ -7,11 +7,11 @@ import re
 from llmops_sdk.store.duck._sql import duckdb, lines_sql, rows_sql
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._details import DETAILS, merged_spans
+from llmops_sdk.store.schema._types import with_tables
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
 __all__ = ["NarrowTables"]
 
-_TABLE = re.compile(r"\bstore\.(\w+)")
 _WORD = re.compile(r"\w+")
 _JOINED = ("trace_id", "span_id")
 _OF_DETAILS = (*_JOINED, "event", "time_ns")
@@ -37,7 +37,7 @@ class NarrowTables:
             sql: SQL that names each column that it reads, and no other tables of `store` than those of records.
         """
         words = frozenset(_WORD.findall(sql))
-        return _TABLE.sub(lambda found: self._table(RECORD_STREAMS[found[1]], words), sql)
+        return with_tables(sql, lambda name: self._table(RECORD_STREAMS[name], words))
 
     def has(self, stream: str) -> bool:
         """Return whether there are files of a stream."""

@@ -92,8 +92,7 @@ def open_connection(
             each statement would read again, and no content of them.
         lean: Whether to read in one thread and cache no file content: each thread holds the texts of a row group.
         spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
-        memory: Bytes for the rows of a bounded query, and half of those that it may put on the disk; None for the usual
-            bounds.
+        memory: Bytes that a bounded query may hold, and twice as many on the disk; None for the usual bounds.
     """
     # SQL that is confined may still write into this folder.
     folder = spill_folder(sources.folder) if spill else None

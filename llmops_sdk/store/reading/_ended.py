@@ -10,6 +10,7 @@ from typing import Any
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.store.reading._filters import Filter
 from llmops_sdk.store.reading._follow import Follower, Lines
+from llmops_sdk.store.reading._latest import is_among
 from llmops_sdk.store.reading._query import flush_first, query
 from llmops_sdk.store.reading._window import Window
 from llmops_sdk.store.reading.jobs._own_rows import own_rows
@@ -164,15 +165,14 @@ class EndedSpans:
         if not ids or not self.folder.is_dir():  # the store may vanish and come back
             return []
         where = self._wanted.where("traces")
-        # Constants, which DuckDB compares with the statistics of the files; it takes long to plan very many.
-        listed = ", ".join("'" + one.replace("'", "''") + "'" for one in ids)
-        among = (
-            f"trace_id IN ({listed})" if len(ids) <= _MOST_LISTED else "trace_id IN (SELECT unnest($ids::VARCHAR[]))"
-        )
+        params = dict(where.params)
+        if len(ids) <= _MOST_LISTED:
+            among = is_among(ids)
+        else:
+            among, params["ids"] = "trace_id IN (SELECT unnest($ids::VARCHAR[]))", list(ids)
         statement = (
             f"SELECT {self._columns} FROM traces WHERE {among} AND {state} AND ({where.sql}) ORDER BY {_END}, trace_id"
         )
-        params = where.params if len(ids) <= _MOST_LISTED else {**where.params, "ids": list(ids)}
         flush_first()
         return own_rows(statement, params or None, self.folder).rows
 

@@ -40,7 +40,7 @@ class MemoryBounds:
 
     Attributes:
         space: Bytes of address space of the process. DuckDB and Python reserve more of it than they use.
-        memory: Bytes that DuckDB may use, and half of those that it may put on the disk; None for its usual bounds.
+        memory: Bytes that DuckDB may hold, and twice as many on the disk; None for the usual bounds of a query.
         rows: Bytes of the rows that come back; None for any number.
     """
 

@@ -18,9 +18,19 @@ from typing import Any, NamedTuple
 from llmops_sdk.store.reading._query import flush_first
 from llmops_sdk.store.reading.jobs._own_rows import own_rows
 from llmops_sdk.store.reading.jobs._row_groups import latest_slice, row_groups
+from llmops_sdk.store.schema._types import with_tables
 from llmops_sdk.store.schema._user_columns import current_views
 
-__all__ = ["TraceFilter", "TraceKey", "TracePage", "TraceTexts", "known_traces", "latest_traces", "trace_texts"]
+__all__ = [
+    "TraceFilter",
+    "TraceKey",
+    "TracePage",
+    "TraceTexts",
+    "is_among",
+    "known_traces",
+    "latest_traces",
+    "trace_texts",
+]
 
 _SLICE_SPANS = 64
 """Spans a wanted trace in the first slice."""
@@ -130,7 +140,7 @@ def _rolled_up(folder: Path, columns: str, spans: str, timeout: float | None) ->
     words = _words(columns) | {"start_time"}
 
     def sql(traces: str) -> str:
-        return f"SELECT {columns} FROM ({traces.replace('store.spans', spans)}) {_ORDER}"
+        return f"SELECT {columns} FROM ({_over(spans, traces)}) {_ORDER}"
 
     whole = sql(view.sql if "*" in columns else view.narrow_sql(words))
     bare = None
@@ -163,6 +173,11 @@ def _spans_of(keys: Sequence[TraceKey]) -> str:
     oldest = min(keys).start_ns
     begun = f"start_ns >= {oldest:d} AND " if oldest >= 0 else ""
     return f"(SELECT * FROM store.spans WHERE {begun}{_is_among(keys)})"
+
+
+def _over(spans: str, sql: str) -> str:
+    """Return the SQL of a view over some spans."""
+    return with_tables(sql, lambda name: spans if name == "spans" else f"store.{name}")
 
 
 def _words(sql: str) -> set[str]:
@@ -265,7 +280,7 @@ class _Search:
         words = _words(f"{self._chosen.where} {self._chosen.ids}".lower()) | {"start_time"}
         # `traces` comes last: its condition may read the others.
         shadows = [
-            f"{name} AS NOT MATERIALIZED ({view.narrow_sql(words).replace('store.spans', on)})"
+            f"{name} AS NOT MATERIALIZED ({_over(on, view.narrow_sql(words))})"
             for name, view in sorted(self._views.items(), key=lambda one: one[0] == "traces")
             for on in (rolled if name == "traces" else spans,)
         ]
@@ -288,8 +303,18 @@ class _Search:
 
 
 def _is_among(keys: Sequence[TraceKey]) -> str:
-    # Constants, not a subquery: DuckDB compares them with the statistics of the files.
-    listed = ", ".join("'" + key.trace_id.replace("'", "''") + "'" for key in keys)
+    return is_among([key.trace_id for key in keys])
+
+
+def is_among(trace_ids: Sequence[str]) -> str:
+    """Return the condition that a row belongs to one of these traces.
+
+    The ids are constants, not a subquery: DuckDB compares them with the statistics of the files.
+
+    Args:
+        trace_ids: Few ids; very many take long to plan.
+    """
+    listed = ", ".join("'" + one.replace("'", "''") + "'" for one in trace_ids)
     return f"trace_id IN ({listed})"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Column", "RecordStream", "StoredColumn", "View"]
+__all__ = ["Column", "RecordStream", "StoredColumn", "View", "with_tables"]
+
+_TEXT_OR_TABLE = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\bstore\.(\w+)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +96,17 @@ class RecordStream:
     def exported(self) -> bool:
         """Return whether files of these records can be exported and imported; details are exported with their spans."""
         return self.view is not None or self.record_type is None
+
+
+def with_tables(sql: str, table: Callable[[str], str]) -> str:
+    """Return SQL that reads other tables in place of those of the schema `store`.
+
+    Args:
+        sql: The SQL. Texts and quoted names in it stay as they are: an attribute may be called "store.spans".
+        table: Returns what stands for a table.
+
+    Example:
+        >>> with_tables("SELECT 'store.spans' FROM store.spans", lambda name: f"some_{name}")
+        "SELECT 'store.spans' FROM some_spans"
+    """
+    return _TEXT_OR_TABLE.sub(lambda found: found[0] if found[1] is None else table(found[1]), sql)

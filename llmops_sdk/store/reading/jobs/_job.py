@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -50,23 +52,27 @@ class QueryJob(ABC, Generic[_T]):
 
     @abstractmethod
     def _read(self, sources: Sources) -> _T:
-        """Run the statement over these files, with `_begin` and `_end` around it."""
+        """Run the statement over these files, in a block of `_using`."""
 
-    def _begin(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let others interrupt the statement that follows."""
+    @contextmanager
+    def _using(self, connection: duckdb.DuckDBPyConnection) -> Generator[None]:
+        """Let others interrupt what the block runs on this connection. An error in it closes the connection."""
+        from llmops_sdk.store.duck._sql import duckdb
+
         with self._lock:
             self._connection = connection
-        if self._cancelled:
-            from llmops_sdk.store.duck._sql import duckdb
-
-            raise duckdb.InterruptException("cancelled")
-
-    def _end(self, *, close: bool = False) -> None:
-        """Let nobody interrupt the connection any more: a late interrupt would end the next query."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if close and connection is not None:
-                connection.close()
+        is_whole = False
+        try:
+            if self._cancelled:
+                raise duckdb.InterruptException("cancelled")
+            yield
+            is_whole = True
+        finally:
+            with self._lock:
+                # A late interrupt would end the next query.
+                self._connection = None
+                if not is_whole:
+                    connection.close()
 
     def run(self) -> _T:
         """Run the query in this thread.

@@ -91,14 +91,12 @@ class _OwnJob(QueryJob[OwnRows]):
             check_statement(self.sql, self._params)
 
     def _read(self, sources: Sources) -> OwnRows:
-        from llmops_sdk.store.duck._sql import duckdb
         from llmops_sdk.store.reading._warm import WarmConnection
 
         views = _views_in(self.sql) if self._expand else []
         is_wide = any(_NOT_RECORDS.search(view.sql) for view in views)
         warm = WarmConnection.acquire(sources, views if is_wide else ())
-        try:
-            self._begin(warm.connection)
+        with self._using(warm.connection):
             sql = self.sql
             if self._if_no_scores is not None and not warm.tables.has("scores"):
                 sql = self._if_no_scores
@@ -107,10 +105,6 @@ class _OwnJob(QueryJob[OwnRows]):
             cursor = warm.connection.execute(sql, self._params)
             columns = tuple(str(one[0]) for one in cursor.description or ())
             rows = cursor.fetchall()
-        except duckdb.Error:
-            self._end(close=True)
-            raise
-        self._end()
         warm.release()
         return OwnRows(columns, rows)
 

@@ -37,7 +37,7 @@ class ResultJob(QueryJob[Result]):
         self._statement = check_statement(self.sql, self._params)
 
     def _read(self, sources: Sources) -> Result:
-        from llmops_sdk.store.duck._sql import duckdb, open_connection, without_zones
+        from llmops_sdk.store.duck._sql import open_connection, without_zones
         from llmops_sdk.store.reading._warm import WarmConnection
 
         statement = self._statement
@@ -45,13 +45,7 @@ class ResultJob(QueryJob[Result]):
         connection = (
             warm.connection if warm else open_connection(sources, views=statement.views, trusted=False, frames=False)
         )
-        try:
-            self._begin(connection)
+        with self._using(connection):
             statement.run(connection, TABLE)
             without_zones(connection, TABLE)
-            result = warm.result() if warm else Result(connection)
-        except duckdb.Error:
-            self._end(close=True)
-            raise
-        self._end()
-        return result
+            return warm.result() if warm else Result(connection)

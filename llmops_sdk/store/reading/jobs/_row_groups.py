@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,11 @@ class RowGroup(NamedTuple):
     rows: int
     oldest: int
     newest: int
+
+
+# A file of this name never changes: what replaces it has another name. Without a lock, which a fork could copy locked:
+# to read a footer twice does no harm.
+_known: dict[str, list[RowGroup]] = {}
 
 
 class LatestSlice(NamedTuple):
@@ -108,42 +112,30 @@ class _RowGroupsJob(QueryJob[list[RowGroup]]):
         if sum(file.rows for file in files) < self._least:
             return []
         names = [str(sources.folder / file.name) for file in files]
-        with _lock:
-            found = {name: _known[name] for name in names if name in _known}
+        found = {name: groups for name in names if (groups := _known.get(name)) is not None}
         missing = [file for file, name in zip(files, names, strict=True) if name not in found]
         if missing:
             found |= self._read_footers(sources, missing)
-            with _lock:
-                if len(_known) > _MOST_FILES:
-                    _known.clear()
-                _known.update(found)
+            if len(_known) > _MOST_FILES:
+                _known.clear()
+            _known.update(found)
         return [group for groups in found.values() for group in groups]
 
     def _read_footers(self, sources: Sources, files: list[DataFile]) -> dict[str, list[RowGroup]]:
-        from llmops_sdk.store.duck._sql import duckdb, pattern, quoted
+        from llmops_sdk.store.duck._sql import pattern, quoted
         from llmops_sdk.store.reading._warm import WarmConnection
 
         warm = WarmConnection.acquire(sources, ())
         paths = [sources.folder / file.name for file in files]
-        try:
-            self._begin(warm.connection)
+        with self._using(warm.connection):
             rows = warm.connection.execute(
                 "SELECT file_name, row_group_num_rows, stats_min_value::BIGINT, stats_max_value::BIGINT "
                 f"FROM parquet_metadata([{', '.join(quoted(pattern(path)) for path in paths)}]) "
                 "WHERE path_in_schema = $1 AND stats_min_value IS NOT NULL AND stats_max_value IS NOT NULL",
                 [self._column],
             ).fetchall()
-        except duckdb.Error:
-            self._end(close=True)
-            raise
-        self._end()
         warm.release()
         found: dict[str, list[RowGroup]] = {str(path): [] for path in paths}
         for name, *group in rows:
             found[str(name)].append(RowGroup(*group))
         return found
-
-
-# A file of this name never changes: what replaces it has another name.
-_known: dict[str, list[RowGroup]] = {}
-_lock = threading.Lock()
