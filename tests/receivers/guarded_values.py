@@ -7,6 +7,7 @@ for value in VALUES.values():
 from __future__ import annotations
 
 import random
+import re
 import string
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from stdnum import luhn
 from llmops_sdk.guardrails import check
 
 __all__ = ["VALUES", "GuardedValue", "card_number", "email_address", "secret_key"]
+
+
+_IN_A_ROW = 8
+_WORD = re.compile(rb"[0-9A-Za-z]+")
 
 
 def card_number(draw: random.Random) -> str:
@@ -46,6 +51,18 @@ class GuardedValue:
     text: str
     guard: str
     core: str
+
+    def is_in(self, data: bytes) -> bool:
+        """Return whether a part of the value is in bytes that also have ids, times and durations.
+
+        By chance, six given digits are in these in one of a hundred runs. So where they are a part of a longer word,
+        that word must be a part of the value, or have eight characters of it in a row.
+        """
+        core, text = self.core.encode(), self.text.encode()
+        if core not in data:
+            return False
+        parts = [text[at : at + _IN_A_ROW] for at in range(len(text) - _IN_A_ROW + 1)]
+        return any(word in text or any(part in word for part in parts) for word in _WORD.findall(data) if core in word)
 
     @property
     def replacement(self) -> str:
